@@ -1,0 +1,179 @@
+"""The command line: every mistake is one sentence, before any work starts.
+
+Hydra composes the settings. It is asked twice: first by ``compose_all``, which turns its errors into sentences that
+name the value, the allowed ones and the nearest match; then by ``hydra.main``, which makes the folder and runs the job.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import hydra
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from resnet_lightning.config import Config, ConfigError, choose, conf_folder, nearest, read_config
+from resnet_lightning.help import GROUPS, entries, help_text, options, type_names
+
+HYDRA_FLAGS = ("cfg", "info", "hydra_help", "shell_completion", "experimental_rerun", "config_dir", "config_path")
+
+
+@cache
+def free_folder(path: str) -> str:
+    """``path``, or where that exists ``path_2``, ``path_3`` ...: two runs of the same second get a folder each."""
+    folder, number = Path(path), 1
+    while True:
+        try:
+            folder.mkdir(parents=True)
+            return str(folder)
+        except FileExistsError:
+            number += 1
+            folder = Path(f"{path}_{number}")
+
+
+def run_name(name: str | None, model: str, data: str) -> str:
+    return name or f"{model}_{data}"
+
+
+OmegaConf.register_new_resolver("free_folder", free_folder)
+OmegaConf.register_new_resolver("run_name", run_name)
+
+
+def compose_all(arguments: Sequence[str], multirun: bool) -> list[Config]:
+    """Compose and check every job that the arguments describe: one, or with ``multirun`` all of the grid.
+
+    Raises:
+        ConfigError: on the first argument or job that cannot be.
+    """
+    overrides = parse(arguments)
+    for override in overrides:
+        check_choice(override)
+    jobs = [list(arguments)]
+    if multirun:
+        jobs = [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        return [read_config(compose_one(job)) for job in jobs]
+
+
+def parse(arguments: Sequence[str]) -> list[Override]:
+    parser, overrides = OverridesParser.create(), []
+    for argument in arguments:
+        try:
+            overrides += parser.parse_overrides([argument])
+        except HydraException as error:
+            raise ConfigError(
+                f"{argument!r} is not understood: settings are written key=value, as in lr=0.1."
+            ) from error
+    return overrides
+
+
+def check_choice(override: Override) -> None:
+    """``model=resnet99``: name the options of the group, and the nearest."""
+    group = override.get_key_element().lstrip("+")
+    if group not in GROUPS or override.is_delete():
+        return
+    values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
+    for value in values:
+        choose(group, value, options(group))
+
+
+def compose_one(arguments: list[str]) -> DictConfig:
+    try:
+        settings = compose("config", arguments)
+        added = set(cast(dict[str, object], OmegaConf.to_container(settings))) - set(Config.__annotations__)
+        if added:
+            raise ConfigError(unknown_key(added.pop()))
+        OmegaConf.resolve(settings)
+        return settings
+    except (HydraException, OmegaConfBaseException, OSError) as error:
+        raise ConfigError(explain(error)) from error
+
+
+def explain(error: BaseException) -> str:
+    """Hydra's error as one sentence."""
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    key = getattr(cause, "full_key", None)
+    text = str(cause).splitlines()[0].rstrip(".")
+    if key and ("not in struct" in text or " not in '" in text):
+        return unknown_key(key)
+    if key and key.split("[")[0] in type_names():
+        return wrong_type(key, text)
+    if text.startswith("Ambiguous value for argument"):
+        argument = text.split("'")[1]
+        return f"{argument} names several values: add --multirun to try each of them, or write a list as [a,b]."
+    return f"{text}."
+
+
+def wrong_type(key: str, text: str) -> str:
+    """``Value 'abc' of type 'str' could not be converted to Float`` in words."""
+    kind = type_names()[key.split("[", maxsplit=1)[0]]
+    value = re.search(r"Value '(.*?)'", text)
+    article = "a list of whole numbers" if "list[int]" in kind else "a list of numbers" if "list" in kind else ""
+    words = {"float": "a number", "int": "a whole number", "bool": "true or false"}
+    return f"{key}={value[1] if value else '...'} is not possible: it must be {article or words.get(kind, 'a text')}."
+
+
+def unknown_key(key: str) -> str:
+    owner = key.split(".", maxsplit=1)[0]
+    files = (conf_folder() / owner).glob("*.yaml") if owner in GROUPS else ()
+    keys = {option.stem: [entry.key for entry in entries(option, owner)] for option in files}
+    owners = [f"{owner}={option}" for option, known in sorted(keys.items()) if key in known]
+    if owners:
+        return f"{key} is a setting of {' and '.join(owners)} only."
+    known = [*type_names(), *GROUPS, "devices", *(name for names in keys.values() for name in names)]
+    return f"There is no setting {key}.{nearest(key, known)} All of them: python -m resnet_lightning --help"
+
+
+def check_machine(jobs: Sequence[Config]) -> None:
+    """Refuse what this machine, or the installed torch, cannot do.
+
+    Raises:
+        ConfigError: on the first job that asks for it.
+    """
+    from resnet_lightning.hardware import check_hardware  # imports torch
+    from resnet_lightning.training.optimizers import check_options
+
+    for job in jobs:
+        check_hardware(job.accelerator, job.devices, job.precision)
+        check_options(job.optimizer)
+
+
+def run_command(argv: list[str]) -> int:
+    """Run what the command line says; returns the exit code: 0 done, 1 failed, 2 bad setting, 130 interrupted."""
+    if {"-h", "--help"} & set(argv):
+        print(help_text())
+        return 0
+    flags = get_args_parser().parse_args(argv)
+    codes: list[int] = []
+
+    def job(settings: DictConfig) -> None:
+        from resnet_lightning.run import run  # torch and lightning take seconds to import
+
+        record = HydraConfig.get()
+        try:
+            result = run(read_config(settings), Path(record.runtime.output_dir), list(record.overrides.task))
+            codes.append(result.exit_code)
+        except ConfigError as error:  # the data, read by now, do not fit the settings
+            print(f"Error: {error}", file=sys.stderr)
+            codes.append(2)
+
+    try:
+        if not any(vars(flags).get(flag) for flag in HYDRA_FLAGS):
+            check_machine(compose_all(flags.overrides, flags.multirun))
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
+    except ConfigError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    return max(codes, default=0)

@@ -1,0 +1,90 @@
+"""Shared by the tests: settings composed as the command line does, tiny data, the command itself."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resnet_lightning.cli import compose_all
+from resnet_lightning.config import Config
+from resnet_lightning.result import RunResult
+
+# a network and a part of MNIST that train in about a second an epoch
+TINY = [
+    "model=resnet10",
+    "model.widths=[4,8,8]",
+    "data.train_limit=512",
+    "data.val_size=256",
+    "batch=64",
+    "precision=32",
+]
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> None:
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache of MNIST for all tests."""
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def settings(data_root: Path):
+    """``settings("lr=0.1")`` -> checked Config, as the command line would make it."""
+
+    def make(*arguments: str) -> Config:
+        return compose_all([f"data.root={data_root}", *arguments], multirun=False)[0]
+
+    return make
+
+
+@pytest.fixture
+def command(data_root: Path, tmp_path: Path):
+    """``command("lr=0.1")`` runs ``python -m resnet_lightning`` in an empty folder."""
+
+    def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"RESNET_LIGHTNING_DATA": str(data_root)}
+        return subprocess.run(
+            [sys.executable, "-m", "resnet_lightning", *arguments],
+            capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300, check=False, **options,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def the_run(tmp_path: Path):
+    """``the_run()`` -> folder and record of the only run below ``outputs``."""
+
+    def find() -> tuple[Path, RunResult]:
+        (folder,) = (tmp_path / "outputs").iterdir()
+        return folder, RunResult.read(folder)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's images: two classes that differ by colour, of many sizes and modes, some of them awkward."""
+    root = tmp_path_factory.mktemp("images")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 40), ("test", 10)):
+        for name, colour in (("blue sky", (40, 60, 200)), ("grass", (60, 180, 50))):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                height, width = random.integers(20, 80, 2)
+                pixels = np.clip(np.array(colour) + random.normal(0, 30, (height, width, 3)), 0, 255).astype(np.uint8)
+                image = Image.fromarray(pixels)
+                image = image.convert(("RGB", "RGBA", "P")[number % 3])
+                image.save(folder / f"{number}.{'png' if number % 2 else 'gif' if number % 3 == 2 else 'png'}")
+            (folder / "notes.txt").write_text("no image")
+    return root

@@ -1,0 +1,144 @@
+"""The command line as a user meets it: help, and one sentence for every mistake, before any work."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from resnet_lightning import config, help
+from resnet_lightning.cli import compose_all
+from resnet_lightning.config import ConfigError
+
+BAD = [
+    ("lrr=0.1", "There is no setting lrr. Did you mean lr?"),
+    ("augment.rotate=15", "Did you mean augment.rotation?"),
+    ("optimizer.momentun=0.9", "Did you mean optimizer.momentum?"),
+    ("scheduler.step_size=4", "scheduler.step_size is a setting of scheduler=step only"),
+    ("+foo=1", "There is no setting foo"),
+    ("lr", "settings are written key=value"),
+    ("lr=abc", "lr=abc is not possible: it must be a number"),
+    ("lr=-1", "a number above 0"),
+    ("lr=0", "a number above 0"),
+    ("lr=nan", "a number above 0"),
+    ("lr=inf", "a number above 0"),
+    ("lr=0.1,0.2", "add --multirun"),
+    ("batch=0", "batch=0 is not possible"),
+    ("batch=1", "BatchNorm needs two images"),
+    ("batch=60000", "at most the 55,000 training images"),
+    ("batch=2.5", "a whole number"),
+    ("epochs=0", "epochs=0 is not possible"),
+    ("seed=-1", "from 0 to 4294967295"),
+    ("activation=reluu", "Did you mean relu? Allowed: relu, leaky_relu"),
+    ("model=resnet99", "Allowed: resnet10, resnet18, resnet20"),
+    ("optimizer=adm", "Did you mean adam?"),
+    ("data=minst", "Did you mean mnist?"),
+    ("stem=_base", "stem=_base is unknown"),
+    ("precision=8", "Allowed: auto, 32, bf16, 16"),
+    ("accelerator=tpu", "Allowed: auto, cpu, gpu, cuda, mps"),
+    ("devices=0", "a number of devices from 1"),
+    ("devices=true", "a number of devices from 1"),
+    ("devices=3", "cannot be shared evenly by 3 devices"),
+    ("dropout=1", "from 0 to below 1"),
+    ("name=a/b", "without /"),
+    ("name=", "name= is not possible"),
+    ("model.depths=[1,2]", "same number of stages"),
+    ("model.depths=[a,b,c,d]", "a list of whole numbers"),
+    ("model.block=plain", "Allowed: basic, bottleneck"),
+    ("stem.kernel_size=4", "an odd number"),
+    ("data.val_size=60000", "below the 60,000 training images"),
+    ("data.train_limit=56000", "at most the 55,000 images"),
+    ("data.std=[0]", "above 0"),
+    ("data.mean=null", "go together"),
+    ("optimizer.momentum=1.5", "from 0 to below 1"),
+    ("scheduler.warmup=10", "from 0 to below epochs=10"),
+    ("augment.horizontal_flip=2", "a probability"),
+    ("compile=perhaps", "true or false"),
+]
+
+
+@pytest.mark.parametrize(("argument", "sentence"), BAD, ids=[argument for argument, _ in BAD])
+def test_bad_setting_is_one_sentence(settings, argument, sentence):
+    with pytest.raises(ConfigError) as caught:
+        settings(argument)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_crops_are_refused(settings):
+    with pytest.raises(ConfigError, match="both choose the crop"):
+        settings("augment=crop_flip", "augment.random_resized_crop=0.5")
+
+
+def test_every_job_of_a_grid_is_checked(data_root):
+    assert len(compose_all(["lr=0.1,0.01", "batch=32,64"], multirun=True)) == 4
+    with pytest.raises(ConfigError, match="lr=-1"):
+        compose_all(["batch=32,64", "lr=0.1,-1"], multirun=True)
+    with pytest.raises(ConfigError, match="resnet99"):
+        compose_all(["model=resnet10,resnet99"], multirun=True)
+
+
+def test_seed_zero_is_a_seed(settings):
+    assert settings("seed=0").seed == 0
+
+
+def test_optimizer_brings_its_learning_rate_unless_told(settings):
+    assert settings("optimizer=adam").lr == 0.001
+    assert settings("optimizer=adam", "lr=0.5").lr == 0.5
+
+
+@pytest.mark.parametrize("group", help.GROUPS)
+def test_every_option_of_every_group_composes(settings, group):
+    for option in help.options(group):
+        settings(f"{group}={option}")
+
+
+def test_bad_setting_ends_with_code_2_and_leaves_no_folder(command, tmp_path):
+    result = command("lr=-1")
+    assert result.returncode == 2
+    assert result.stderr == "Error: lr=-1.0 is not possible: it must be a number above 0.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["accelerator=gpu", "devices=[7]"], "is not possible"),
+        (["+optimizer.nonsense=1"], "optimizer.nonsense is no option of SGD"),
+        (["accelerator=cpu", "precision=16"], "use bf16, 32 or auto"),
+        (["accelerator=cpu", "devices=[1]"], "a list numbers GPUs"),
+    ],
+)
+def test_what_the_machine_cannot_do_is_refused_before_a_folder_is_made(command, tmp_path, arguments, sentence):
+    result = command(*arguments)
+    assert result.returncode == 2 and sentence in result.stderr and "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_names_every_key_with_its_default_and_meaning(command):
+    result = command("--help")
+    assert result.returncode == 0
+    text = " ".join(result.stdout.split())
+    for key in [*help.type_names(), "devices"]:
+        owner = key.split(".")[0]
+        if key not in help.GROUPS and not key.endswith(".name") and owner not in ("optimizer", "scheduler"):
+            assert re.search(rf"(^| ){re.escape(key)} ", text), key
+    for group in help.GROUPS:
+        assert ", ".join(help.options(group)) in text
+    assert "bf16 where the hardware computes in it" in text
+
+
+def test_every_flat_key_has_a_meaning():
+    found = {entry.key: entry for entry in help.entries(config.conf_folder() / "config.yaml")}
+    for key in config.Config.__annotations__:
+        assert found[f"defaults.{key}" if key in help.GROUPS else key].meaning, key
+
+
+def test_help_needs_no_torch(command):
+    code = "import sys, resnet_lightning.cli as c; c.run_command(['--help']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_settings_of_a_command_can_be_printed(command):
+    result = command("--cfg", "job", "--resolve", "lr=0.25")
+    assert result.returncode == 0 and "lr: 0.25" in result.stdout
