@@ -1,0 +1,149 @@
+"""The residual network of He et al. 2015 (arXiv:1512.03385), in every size and shape that ``conf/model`` describes.
+
+With the ImageNet stem and the standard depths, names, shapes and outputs are those of torchvision's ``resnet18`` to
+``resnet152``, so their weight files load. The stride of a bottleneck is in its 3x3 convolution, as there.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+from torch import Tensor, nn
+
+from resnet_lightning.config import ModelConfig, StemConfig
+from resnet_lightning.models.activations import ACTIVATIONS, GAINS
+
+
+def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
+
+
+def conv1x1(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=1, stride=stride, bias=False)
+
+
+def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Sequential | None:
+    """Projection where the shape changes (option B of the paper), nothing where it stays."""
+    if stride == 1 and channels_in == channels_out:
+        return None
+    return nn.Sequential(conv1x1(channels_in, channels_out, stride), nn.BatchNorm2d(channels_out))
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut: (N, channels_in, H, W) -> (N, width, H / stride, W / stride)."""
+
+    expansion = 1
+
+    def __init__(self, channels_in: int, width: int, stride: int, activation: str) -> None:
+        super().__init__()
+        self.conv1 = conv3x3(channels_in, width, stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = ACTIVATIONS[activation]()
+        self.conv2 = conv3x3(width, width)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = shortcut(channels_in, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return cast(Tensor, self.relu(out + identity))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolution and a shortcut: (N, channels_in, H, W) -> (N, 4 * width, H / stride, W / stride)."""
+
+    expansion = 4
+
+    def __init__(self, channels_in: int, width: int, stride: int, activation: str) -> None:
+        super().__init__()
+        self.conv1 = conv1x1(channels_in, width)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = conv3x3(width, width, stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = conv1x1(width, width * self.expansion)
+        self.bn3 = nn.BatchNorm2d(width * self.expansion)
+        self.relu = ACTIVATIONS[activation]()
+        self.downsample = shortcut(channels_in, width * self.expansion, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        identity = x if self.downsample is None else self.downsample(x)
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        return cast(Tensor, self.relu(out + identity))
+
+
+BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
+
+
+class ResNet(nn.Module):
+    """Stem, stages of residual blocks, global average pool, dropout, classifier: (N, C, H, W) -> (N, num_classes).
+
+    Args:
+        model: block, depths and widths of the stages; every stage but the first halves height and width.
+        stem: the first convolution (then BatchNorm and activation) and whether a 3x3 max-pool of stride 2 follows.
+        activation: a key of ``ACTIVATIONS``; initialisation follows it.
+        dropout: probability of dropping a feature before the classifier.
+    """
+
+    def __init__(
+        self,
+        model: ModelConfig,
+        stem: StemConfig,
+        in_channels: int,
+        num_classes: int,
+        activation: str,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        block = BLOCKS[model.block]
+        width = model.widths[0]
+        self.conv1 = nn.Conv2d(
+            in_channels, width, cast(int, stem.kernel_size), cast(int, stem.stride), cast(int, stem.padding), bias=False
+        )
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = ACTIVATIONS[stem.activation or activation]()
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if stem.max_pool else nn.Identity()
+        self.stages = [f"layer{number}" for number in range(1, len(model.depths) + 1)]
+        channels = width
+        for stage, depth, width in zip(self.stages, model.depths, model.widths, strict=True):
+            stride = 1 if stage == "layer1" else 2
+            blocks: list[nn.Module] = []
+            for position in range(depth):
+                blocks.append(block(channels, width, stride if position == 0 else 1, activation))
+                channels = width * block.expansion
+                if model.norm_after_block:
+                    blocks.append(nn.BatchNorm2d(channels))
+            self.add_module(stage, nn.Sequential(*blocks))
+        self.dropout = nn.Dropout(dropout)
+        self.fc = nn.Linear(channels, num_classes)
+        initialize(self, stem.activation or activation, activation, model.zero_init_residual)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) float images to (N, num_classes) logits."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        for stage in self.stages:
+            x = self.get_submodule(stage)(x)
+        return cast(Tensor, self.fc(self.dropout(x.mean(dim=(2, 3)))))
+
+
+def initialize(network: ResNet, stem_activation: str, activation: str, zero_init_residual: bool) -> None:
+    """Normal weights with standard deviation gain / sqrt(fan_out) for convolutions (He et al. 2015, arXiv:1502.01852).
+
+    The classifier keeps torch's default, as in torchvision. ``zero_init_residual`` starts every block as the identity
+    (Goyal et al. 2017, arXiv:1706.02677).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            gain = GAINS[stem_activation if module is network.conv1 else activation]
+            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+            nn.init.normal_(module.weight, std=gain / fan_out**0.5)
+        elif zero_init_residual and isinstance(module, (BasicBlock, Bottleneck)):
+            last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
+            nn.init.zeros_(last.weight)
+
+
+def describe_stages(model: ModelConfig) -> Sequence[str]:
+    """``["2 x 64", "2 x 128", ...]``: blocks x output channels."""
+    expansion = BLOCKS[model.block].expansion
+    return [f"{depth} x {width * expansion}" for depth, width in zip(model.depths, model.widths, strict=True)]
