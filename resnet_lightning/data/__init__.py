@@ -1,0 +1,1 @@
+"""From files to batches: sources -> cache -> loader -> augment, put together by the datamodule."""

@@ -1,0 +1,256 @@
+"""Augmentation composed per image, then applied once.
+
+Every geometric toggle contributes to one 2x3 affine matrix per image, every colour toggle and the normalisation to one
+C x (C + 1) colour matrix per image: a batch costs one resample and one product, on the training device. The order is
+that of the usual torchvision pipeline: crop, flip, rotation, brightness, contrast, saturation, hue, grayscale,
+normalisation, erasing. Values are cut to 0..1 once, after the last colour toggle, not after each.
+
+Each toggle follows the torchvision transform of its name: the same distribution of the same parameters, the same result
+for the same parameters. The exception is hue: a rotation of the colour about the grey axis, not a shift of the HSV hue.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from resnet_lightning.config import AugmentConfig
+
+GREY = (0.2989, 0.587, 0.114)  # share of red, green, blue in the brightness (ITU-R BT.601, as in torchvision)
+CROP_RATIO = (3 / 4, 4 / 3)  # width / height of a random resized crop
+ERASING_AREA, ERASING_RATIO = (0.02, 0.33), (0.3, 3.3)  # share of the image, height / width
+ATTEMPTS = 10  # boxes drawn for an image until one fits into it
+BOX_DRAWS = 2 * ATTEMPTS + 2
+
+
+class Augment:
+    """Turns (N, C, H, W) uint8 images into normalised floats, changed by random numbers that the caller brings.
+
+    Args:
+        config: the toggles and their strengths.
+        mean, std: per channel, of pixels scaled to 0..1; used where ``config.normalize`` is on.
+
+    Attributes:
+        draws: how many uniform numbers in [0, 1) an image needs.
+    """
+
+    def __init__(self, config: AugmentConfig, mean: Sequence[float], std: Sequence[float]) -> None:
+        self.config = config
+        self.mean = torch.tensor(mean if config.normalize else [0.0] * len(mean), dtype=torch.float32)
+        self.std = torch.tensor(std if config.normalize else [1.0] * len(std), dtype=torch.float32)
+        jitter = config.color_jitter
+        needs = {
+            "crop": BOX_DRAWS if config.random_resized_crop else 2 if config.random_crop else 0,
+            "flip": 1 if config.horizontal_flip else 0,
+            "rotation": 1 if config.rotation else 0,
+            "brightness": 1 if jitter.brightness else 0,
+            "contrast": 1 if jitter.contrast else 0,
+            "saturation": 1 if jitter.saturation else 0,
+            "hue": 1 if jitter.hue else 0,
+            "grayscale": 1 if config.grayscale else 0,
+            "erasing": 1 + BOX_DRAWS if config.random_erasing else 0,
+        }
+        self.columns: dict[str, slice] = {}
+        self.draws = 0
+        for name, count in needs.items():
+            if count:
+                self.columns[name] = slice(self.draws, self.draws + count)
+                self.draws += count
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Augment and normalise.
+
+        Args:
+            images: (N, C, H, W) uint8.
+            draws: (N, ``self.draws``) uniform numbers in [0, 1), on the same device.
+
+        Returns:
+            (N, C, H, W) float32, channels last.
+        """
+        chosen = {name: draws[:, columns] for name, columns in self.columns.items()}
+        pixels = images.float()
+        if chosen.keys() & {"crop", "flip", "rotation"}:
+            pixels = resample(pixels, *self.geometry(chosen, pixels.shape), rotated="rotation" in chosen)
+        pixels = self.colour(pixels, chosen)
+        if "erasing" in chosen:
+            pixels = self.erase(pixels, chosen["erasing"])
+        return pixels.contiguous(memory_format=torch.channels_last)
+
+    def plain(self, images: Tensor) -> Tensor:
+        """Only scale and normalise, for validation and test: (N, C, H, W) uint8 -> float32, channels last."""
+        return self.colour(images.float(), {}).contiguous(memory_format=torch.channels_last)
+
+    def geometry(self, chosen: dict[str, Tensor], shape: torch.Size) -> tuple[Tensor, Tensor]:
+        """Matrices (N, 2, 3) from output to input pixels, and windows (N, 4) = left, top, width, height of the crop."""
+        count, _, height, width = shape
+        device = next(iter(chosen.values())).device
+        window = torch.tensor([0.0, 0.0, width, height], device=device).repeat(count, 1)
+        if self.config.random_resized_crop:
+            area = (self.config.random_resized_crop, 1.0)
+            window = torch.stack(random_boxes(chosen["crop"], area, CROP_RATIO, height, width, (height, width)), dim=1)
+        elif self.config.random_crop:
+            padding = self.config.random_crop
+            window[:, :2] = torch.floor(chosen["crop"] * (2 * padding + 1)) - padding
+        mirror = torch.ones(count, device=device)
+        if "flip" in chosen:
+            mirror = torch.where(chosen["flip"][:, 0] < self.config.horizontal_flip, -1.0, 1.0)
+        angle = torch.zeros(count, device=device)
+        if "rotation" in chosen:
+            angle = torch.deg2rad(spread(chosen["rotation"][:, 0], self.config.rotation))
+        return affine(window, mirror, angle, height, width), window
+
+    def colour(self, pixels: Tensor, chosen: dict[str, Tensor]) -> Tensor:
+        """Apply all colour toggles and the normalisation to (N, C, H, W) pixels between 0 and 255."""
+        mean, std = self.mean.to(pixels.device), self.std.to(pixels.device)
+        if not chosen.keys() & {"brightness", "contrast", "saturation", "hue", "grayscale"}:
+            return torch.addcmul((-mean / std)[:, None, None], pixels, (1 / (255 * std))[:, None, None])
+        matrix, offset = self.colour_matrix(pixels.mean(dim=(2, 3)) / 255, chosen)
+        matrix, offset = matrix / (255 * std[:, None]), (offset - mean) / std
+        out = torch.baddbmm(offset[:, :, None], matrix, pixels.flatten(2)).view_as(pixels)
+        return out.clamp((-mean / std)[:, None, None], ((1 - mean) / std)[:, None, None])
+
+    def colour_matrix(self, average: Tensor, chosen: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Matrix (N, C, C) and offset (N, C) of all colour toggles on pixels 0..1; ``average`` is (N, C), per image.
+
+        An image of one channel has neither saturation nor hue: those toggles leave it as it is.
+        """
+        count, channels = average.shape
+        jitter, device = self.config.color_jitter, average.device
+        identity = torch.eye(channels, device=device)
+        grey = torch.tensor(GREY, device=device) / sum(GREY) if channels == 3 else torch.ones(1, device=device)
+        to_grey = grey.expand(channels, channels)  # every row gives the brightness
+        matrix, offset = identity.repeat(count, 1, 1), torch.zeros(count, channels, device=device)
+        if "brightness" in chosen:
+            matrix = matrix * factor(chosen["brightness"], jitter.brightness)[..., None]
+        if "contrast" in chosen:
+            strength = factor(chosen["contrast"], jitter.contrast)
+            middle = (matrix @ average[..., None]).squeeze(2) @ grey[:, None]  # mean brightness, (N, 1)
+            matrix, offset = matrix * strength[..., None], offset + (1 - strength) * middle
+        blends = []
+        if "saturation" in chosen:
+            strength = factor(chosen["saturation"], jitter.saturation)[..., None]
+            blends.append(strength * identity + (1 - strength) * to_grey)
+        if "hue" in chosen and channels == 3:
+            blends.append(hue_rotation(2 * math.pi * spread(chosen["hue"][:, 0], jitter.hue)))
+        if "grayscale" in chosen:
+            without = (chosen["grayscale"] < self.config.grayscale)[..., None]
+            blends.append(torch.where(without, to_grey, identity))
+        for blend in blends:
+            matrix, offset = blend @ matrix, (blend @ offset[..., None]).squeeze(2)
+        return matrix, offset
+
+    def erase(self, pixels: Tensor, draws: Tensor) -> Tensor:
+        """Set a rectangle to 0: black, or the mean colour where normalisation is on (as in torchvision's recipes)."""
+        height, width = pixels.shape[2:]
+        boxes = random_boxes(draws[:, 1:], ERASING_AREA, ERASING_RATIO, height, width, (0, 0), inverse=True)
+        left, top, wide, high = (edge[:, None] for edge in boxes)
+        x = torch.arange(width, device=pixels.device)
+        y = torch.arange(height, device=pixels.device)
+        inside = ((y >= top) & (y < top + high))[:, :, None] & ((x >= left) & (x < left + wide))[:, None, :]
+        inside &= (draws[:, 0] < self.config.random_erasing)[:, None, None]
+        return pixels.masked_fill(inside[:, None], 0.0)
+
+
+def spread(draws: Tensor, strength: float) -> Tensor:
+    """Uniform in [0, 1) -> uniform in [-strength, strength)."""
+    return (2 * draws - 1) * strength
+
+
+def factor(draws: Tensor, strength: float) -> Tensor:
+    """Uniform in [0, 1) -> uniform in [1 - strength, 1 + strength)."""
+    return 1 + spread(draws, strength)
+
+
+def hue_rotation(angle: Tensor) -> Tensor:
+    """(N,) radians -> (N, 3, 3) rotations of red, green, blue about the grey axis (Rodrigues' formula)."""
+    device = angle.device
+    cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
+    cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]], device=device) / math.sqrt(3)
+    return cosine * torch.eye(3, device=device) + sine * cross + (1 - cosine) / 3
+
+
+def random_boxes(
+    draws: Tensor,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
+    height: int,
+    width: int,
+    otherwise: tuple[int, int],
+    inverse: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Draw for every image the first of ten boxes that fits into it.
+
+    Args:
+        draws: (N, 22) uniform numbers.
+        area: smallest and largest share of the image.
+        ratio: smallest and largest width / height, or height / width if ``inverse``; uniform in the logarithm.
+        otherwise: (height, width) of the box at the top left where none of ten fits.
+
+    Returns:
+        left, top, width, height, each (N,), whole numbers of pixels.
+    """
+    areas = height * width * (area[0] + (area[1] - area[0]) * draws[:, :ATTEMPTS])
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    ratios = torch.exp(low + (high - low) * draws[:, ATTEMPTS : 2 * ATTEMPTS])
+    if inverse:
+        ratios = 1 / ratios
+    wide, tall = torch.round(torch.sqrt(areas * ratios)), torch.round(torch.sqrt(areas / ratios))
+    fits = (wide > 0) & (tall > 0) & (wide <= width) & (tall <= height)
+    first = fits.float().argmax(dim=1, keepdim=True)
+    found = fits.any(dim=1)
+    wide = torch.where(found, wide.gather(1, first)[:, 0], otherwise[1])
+    tall = torch.where(found, tall.gather(1, first)[:, 0], otherwise[0])
+    left = torch.floor(draws[:, -2] * (width - wide + 1))
+    top = torch.floor(draws[:, -1] * (height - tall + 1))
+    return left, top, wide, tall
+
+
+def affine(window: Tensor, mirror: Tensor, angle: Tensor, height: int, width: int) -> Tensor:
+    """Compose crop, flip and rotation: (N, 2, 3) matrices from output to input pixels (centres at whole numbers).
+
+    Args:
+        window: (N, 4) left, top, width, height of the crop, which is enlarged to (height, width).
+        mirror: (N,) -1 where the image is mirrored, else 1.
+        angle: (N,) radians, counter-clockwise as one looks at the image.
+    """
+    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
+    left, top, wide, high = window.unbind(1)
+    scale_x, scale_y = wide / width, high / height
+    cosine, sine = angle.cos(), angle.sin()
+    # from output to the middle of the frame, turned back and mirrored back ...
+    rows = torch.stack([mirror * cosine, -mirror * sine, sine, cosine], dim=1).view(-1, 2, 2)
+    rows = rows * torch.stack([scale_x, scale_y], dim=1)[:, :, None]
+    # ... and on to the middle of the crop
+    centre = torch.stack([left + (wide - 1) / 2, top + (high - 1) / 2], dim=1)
+    shift = centre - (rows @ torch.tensor([[middle_x], [middle_y]], device=window.device)).squeeze(2)
+    return torch.cat([rows, shift[:, :, None]], dim=2)
+
+
+def resample(pixels: Tensor, matrix: Tensor, window: Tensor, rotated: bool) -> Tensor:
+    """Sample (N, C, H, W) images once, bilinearly, at the places that ``matrix`` (N, 2, 3) gives for each output pixel.
+
+    What lies outside the image is black. A crop is a picture of its own, as if it had been cut out first: outside its
+    ``window`` (N, 4) a rotation finds black, and at its edge an enlargement repeats the edge.
+    """
+    count, _, height, width = pixels.shape
+    device = pixels.device
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    base = torch.stack([x.flatten(), y.flatten(), torch.ones(height * width, device=device)])  # (3, H * W)
+    place = matrix @ base  # (N, 2, H * W), input pixels
+    start, extent = window[:, :2, None], window[:, 2:, None]
+    weight = None
+    if rotated:  # a pixel whose centre is beyond the edge fades out over the width of one output pixel
+        size = torch.tensor([[width], [height]], device=device)
+        inside = torch.minimum(place - start + 0.5, start + extent - 0.5 - place) * size / extent + 0.5
+        weight = inside.clamp(0, 1).prod(dim=1).view(count, 1, height, width)
+    place = torch.minimum(torch.maximum(place, start), start + extent - 1)
+    size = torch.tensor([width, height], device=device)
+    grid = (2 * place.transpose(1, 2) + 1) / size - 1  # grid_sample counts from -1 to 1, edge to edge
+    out = F.grid_sample(pixels, grid.view(count, height, width, 2), padding_mode="zeros", align_corners=False)
+    return out if weight is None else out * weight

@@ -1,0 +1,164 @@
+"""The cache: a data set as uint8 arrays (N, C, H, W) on disk, made once, checked at every start, memory-mapped.
+
+``<data.root>/resnet_lightning_cache/<name>_<size>/`` holds ``train_images.npy``, ``train_labels.npy``, the same for
+``test``, and ``manifest.json`` with their SHA-256. Where the root cannot be written, the user's cache folder takes it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torch.nn import functional as F
+
+from resnet_lightning.config import DataConfig
+from resnet_lightning.data.sources import SPLITS, Bytes, DataError, Source, open_source
+from resnet_lightning.result import atomic_write
+
+VERSION = 1  # of the format; another one is made anew
+HASHED_UP_TO = 2**31  # bytes: larger files are checked by their size alone, so that a start stays short
+
+
+class ImageSet(NamedTuple):
+    images: Tensor  # (N, C, H, W) uint8
+    labels: Tensor  # (N,) int64
+
+
+class DataSet(NamedTuple):
+    train: ImageSet
+    test: ImageSet
+    classes: list[str]
+    mean: list[float]  # per channel, of the training images scaled to 0..1
+    std: list[float]
+
+
+def load(config: DataConfig) -> DataSet:
+    """Open the cache of a data set, making it first where it is missing, damaged or made from other files.
+
+    Raises:
+        DataError: the files of the data set are missing or damaged.
+    """
+    if config.name == "folder" and not Path(config.root).is_dir():
+        raise DataError(f"data.root={config.root} is no folder: data=folder reads <data.root>/train/<class>/*.png.")
+    folder = cache_folder(config)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):
+        manifest = read_manifest(folder)
+        source = None
+        if manifest is None or config.name == "folder":  # a user's folder may have changed since
+            source = open_source(config.name, Path(config.root), config.image_size)
+        if source and (manifest is None or manifest["fingerprint"] != source.fingerprint):
+            build(source, folder, config.image_size)
+            manifest = read_manifest(folder)
+    assert manifest is not None
+    return open_cache(folder, manifest)
+
+
+def cache_folder(config: DataConfig) -> Path:
+    root = Path(config.root).absolute()
+    name = f"{config.name}_{config.image_size}"
+    if writable(root):
+        return root / "resnet_lightning_cache" / name
+    if config.name == "folder":  # roots share the user's cache, folders of the same size must not
+        name += "_" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet_lightning" / name
+
+
+def writable(folder: Path) -> bool:
+    """True if files may be made in ``folder``, existing or not; one whose mode forbids it is left alone by root too."""
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a whole and undamaged cache, or None."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        whole = manifest["version"] == VERSION and all(
+            seal(folder / name, size <= HASHED_UP_TO) == [size, digest if size <= HASHED_UP_TO else ""]
+            for name, (size, digest) in manifest["files"].items()
+        )
+        return manifest if whole else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def seal(path: Path, hashed: bool = True) -> list[Any]:
+    """``[bytes, SHA-256]`` of a file."""
+    digest = hashlib.sha256()
+    if not hashed:
+        return [path.stat().st_size, ""]
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return [path.stat().st_size, digest.hexdigest()]
+
+
+def build(source: Source, folder: Path, size: int) -> None:
+    """Write the cache beside its place, then rename it there: it is whole, or it is not there."""
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        statistics = {split: write_split(source, split, size, temporary) for split in SPLITS}
+        files = {path.name: seal(path) for path in sorted(temporary.glob("*.npy"))}
+        mean, std = statistics["train"]
+        manifest = {
+            "version": VERSION,
+            "fingerprint": source.fingerprint,
+            "classes": source.classes,
+            "mean": mean,
+            "std": std,
+            "files": files,
+        }
+        with atomic_write(temporary / "manifest.json", "w", encoding="utf-8") as file:
+            json.dump(manifest, file, indent=1)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_split(source: Source, split: str, size: int, folder: Path) -> tuple[list[float], list[float]]:
+    """Write images and labels of one split; returns mean and standard deviation of each channel (pixels 0..1)."""
+    labels = source.labels[split]
+    np.save(folder / f"{split}_labels.npy", labels)
+    shape = (len(labels), source.channels, size, size)
+    target = np.lib.format.open_memmap(folder / f"{split}_images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    total, squares, start = np.zeros(source.channels), np.zeros(source.channels), 0
+    for chunk in resized(source.images[split](), size):
+        target[start : start + len(chunk)] = chunk
+        start += len(chunk)
+        pixels = chunk.astype(np.float64) / 255
+        total += pixels.sum(axis=(0, 2, 3))
+        squares += (pixels**2).sum(axis=(0, 2, 3))
+    target.flush()
+    count = len(labels) * size * size
+    mean = total / count
+    return mean.tolist(), np.sqrt(np.maximum(squares / count - mean**2, 1e-12)).tolist()
+
+
+def resized(chunks: Iterator[Bytes], size: int) -> Iterator[Bytes]:
+    """(n, H, W, C) -> (n, C, size, size), where the size differs bilinear with antialiasing (as Pillow resizes)."""
+    for chunk in chunks:
+        images = torch.from_numpy(chunk.transpose(0, 3, 1, 2).copy())  # copied: torch wants writable memory
+        if images.shape[2:] != (size, size):
+            images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+        yield images.numpy()
+
+
+def open_cache(folder: Path, manifest: dict[str, Any]) -> DataSet:
+    def tensor(name: str) -> Tensor:
+        # copy-on-write: torch wants writable memory, the file must never change
+        return torch.from_numpy(np.load(folder / name, mmap_mode="c"))
+
+    train, test = (ImageSet(tensor(f"{split}_images.npy"), tensor(f"{split}_labels.npy")) for split in SPLITS)
+    return DataSet(train, test, manifest["classes"], manifest["mean"], manifest["std"])

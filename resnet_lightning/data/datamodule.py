@@ -1,0 +1,171 @@
+"""The data of a run as a LightningDataModule: cache, validation split, loaders, augmentation on the training device."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig, held_out
+from resnet_lightning.data import cache
+from resnet_lightning.data.augment import Augment
+from resnet_lightning.data.cache import DataSet, ImageSet
+from resnet_lightning.data.loader import Batch, Loader, TrainLoader
+from resnet_lightning.hardware import fits
+from resnet_lightning.randomness import stream
+
+
+def stratified(labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Choose ``count`` positions of (N,) ``labels`` with the same share of every class, in ascending order.
+
+    Shares are rounded down; the images that are still missing come from the classes with the largest remainders.
+    """
+    sizes = torch.bincount(labels)
+    exact = sizes.double() * count / len(labels)
+    quota = exact.floor().long()
+    missing = count - int(quota.sum())
+    quota[(exact - quota).argsort(descending=True, stable=True)[:missing]] += 1
+    shuffled = torch.randperm(len(labels), generator=generator)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]  # random within a class, classes one after the other
+    starts = sizes.cumsum(0) - sizes
+    chosen = [by_class[start : start + size] for start, size in zip(starts.tolist(), quota.tolist(), strict=True)]
+    return torch.cat(chosen).sort().values
+
+
+class ImageDataModule(LightningDataModule):
+    """Serves one data set; batches arrive in ``training_step`` as ``Batch`` of normalised floats (N, C, H, W).
+
+    Args:
+        data: which data set, how large, how split.
+        augment: what happens to training images; normalisation applies to all.
+        batch, eval_batch: images per step, all devices together.
+        seed: of batch order and augmentation (the validation split has its own, ``data.val_seed``).
+    """
+
+    def __init__(self, data: DataConfig, augment: AugmentConfig, batch: int, eval_batch: int, seed: int) -> None:
+        super().__init__()
+        self.config, self.augment_config = data, augment
+        self.batch, self.eval_batch, self.seed = batch, eval_batch, seed
+        self._data: DataSet | None = None
+        self._placed: dict[str, ImageSet] = {}
+
+    def prepare_data(self) -> None:
+        """Find or fetch the files and make the cache.
+
+        Raises:
+            DataError: files are missing or damaged.
+        """
+        cache.load(self.config)
+
+    def setup(self, stage: str = "") -> None:
+        """Open the cache and fix the split: the same for every run with this ``val_size`` and ``val_seed``."""
+        if self._data is not None:
+            return
+        self._data = data = cache.load(self.config)
+        labels = data.train.labels
+        generator = stream(self.config.val_seed, 0, "validation split")
+        self.val_index = stratified(labels, held_out(self.config.val_size, len(labels)), generator)
+        rest = torch.ones(len(labels), dtype=torch.bool)
+        rest[self.val_index] = False
+        self.train_index = rest.nonzero()[:, 0]
+        if self.config.train_limit is not None:
+            self.train_index = self.train_index[
+                stratified(labels[self.train_index], self.config.train_limit, generator)
+            ]
+        self.test_index = torch.arange(len(data.test.labels))
+        self.augment = Augment(self.augment_config, *self.statistics)
+
+    @property
+    def data(self) -> DataSet:
+        assert self._data is not None, "call setup() first"
+        return self._data
+
+    @property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel (pixels 0..1): from the settings, else from the training images.
+
+        Raises:
+            ConfigError: the settings name another number of channels than the images have.
+        """
+        mean, std = self.config.mean or self.data.mean, self.config.std or self.data.std
+        channels = self.image_shape[0]
+        if len(mean) != channels or len(std) != channels:
+            raise ConfigError(
+                f"data.mean={mean} and data.std={std} must have a number for each of {channels} channels."
+            )
+        return mean, std
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)"""
+        return cast(tuple[int, int, int], tuple(self.data.train.images.shape[1:]))
+
+    @property
+    def classes(self) -> list[str]:
+        return self.data.classes
+
+    @property
+    def selection(self) -> str:
+        """What chooses the best epoch: ``validation``, or ``test`` where nothing is held out."""
+        return "validation" if len(self.val_index) else "test"
+
+    def facts(self) -> dict[str, Any]:
+        """The facts of ``result.json`` on the data."""
+        mean, std = self.statistics
+        counts = {"train": len(self.train_index), "val": len(self.val_index), "test": len(self.test_index)}
+        root = str(Path(self.config.root))
+        return {
+            "name": self.config.name,
+            "root": root,
+            "classes": self.classes,
+            "image_shape": list(self.image_shape),
+            "images": counts,
+            "mean": mean,
+            "std": std,
+        }
+
+    def placed(self, split: str) -> ImageSet:
+        """Images and labels of ``train`` or ``test``: on the training device where they fit, else in host memory."""
+        assert self.trainer is not None
+        device = self.trainer.strategy.root_device
+        if split not in self._placed:
+            images, labels = getattr(self.data, split)
+            if fits(images.nbytes, device):
+                images, labels = images.to(device), labels.to(device)
+            self._placed[split] = ImageSet(images, labels)
+        return self._placed[split]
+
+    def train_dataloader(self) -> TrainLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        return TrainLoader(
+            self.placed("train"),
+            self.train_index,
+            self.batch,
+            trainer.strategy.root_device,
+            self.seed,
+            epoch=lambda: trainer.current_epoch,
+            draws=self.augment.draws,
+            rank=trainer.global_rank,
+            processes=trainer.world_size,
+        )
+
+    def _eval_loader(self, split: str, index: Tensor) -> Loader:
+        assert self.trainer is not None
+        device, rank, processes = self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size
+        return Loader(self.placed(split), index, self.eval_batch, device, rank, processes)
+
+    def val_dataloader(self) -> Loader:
+        """The images held out of the training data; the test set where ``data.val_size=0``."""
+        if self.selection == "test":
+            return self.test_dataloader()
+        return self._eval_loader("train", self.val_index)
+
+    def test_dataloader(self) -> Loader:
+        return self._eval_loader("test", self.test_index)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        if batch.draws is None:
+            return Batch(self.augment.plain(batch.images), batch.labels)
+        return Batch(self.augment(batch.images, batch.draws), batch.labels)

@@ -1,0 +1,118 @@
+"""Batches without per-image work: a data set is one tensor, a batch is a vector of indices into it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from resnet_lightning.data.cache import ImageSet
+from resnet_lightning.randomness import stream
+
+
+class Batch(NamedTuple):
+    images: Tensor  # (N, C, H, W) uint8; after the data module's transfer hook normalised floats, channels last
+    labels: Tensor  # (N,) int64
+    draws: Tensor | None = None  # (N, D) the random numbers of the augmentation; None in validation and test
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        draws = None if self.draws is None else change(self.draws)
+        return Batch(change(self.images), change(self.labels), draws)
+
+
+class Loader:
+    """Yields batches of chosen images on the training device; what is shared by training and evaluation.
+
+    With several processes each takes every ``processes``-th image of a batch: together they see what one would.
+
+    Args:
+        data: images and labels, on the device, or in host memory where they do not fit there.
+        index: (M,) int64, which images of ``data`` there are to load.
+        batch: images per step, all processes together.
+    """
+
+    def __init__(
+        self, data: ImageSet, index: Tensor, batch: int, device: torch.device, rank: int = 0, processes: int = 1
+    ) -> None:
+        self.data, self.index, self.batch, self.device = data, index, batch, device
+        self.rank, self.processes = rank, processes
+
+    def __len__(self) -> int:
+        return (len(self.index) + self.batch - 1) // self.batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.data.images.device == self.device or self.device.type != "cuda":
+            return (batch.map(lambda tensor: tensor.to(self.device)) for batch in self.batches())
+        return copied_ahead(self.batches(), self.device)
+
+    def batches(self) -> Iterator[Batch]:
+        for chosen in self.index.split(self.batch):
+            yield self.take(chosen[self.rank :: self.processes])
+
+    def positions(self) -> Tensor:
+        """Which images this process gets in a pass, in order."""
+        return torch.cat([chosen[self.rank :: self.processes] for chosen in self.index.split(self.batch)])
+
+    def take(self, chosen: Tensor, draws: Tensor | None = None) -> Batch:
+        chosen = chosen.to(self.data.images.device)
+        return Batch(self.data.images[chosen], self.data.labels[chosen], draws)
+
+
+class TrainLoader(Loader):
+    """Every epoch in another order, which with the draws of the augmentation follows from (seed, epoch) alone.
+
+    The last, smaller batch of an epoch is left out: every step has the same shape and weighs the same.
+
+    Args:
+        epoch: gives the number of the epoch when its first batch is asked for.
+        draws: how many random numbers each image needs.
+    """
+
+    def __init__(
+        self,
+        data: ImageSet,
+        index: Tensor,
+        batch: int,
+        device: torch.device,
+        seed: int,
+        epoch: Callable[[], int],
+        draws: int,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        super().__init__(data, index, batch, device, rank, processes)
+        self.seed, self.epoch, self.draws = seed, epoch, draws
+
+    def __len__(self) -> int:
+        return len(self.index) // self.batch
+
+    def batches(self) -> Iterator[Batch]:
+        generator = stream(self.seed, self.epoch(), "data")
+        order = self.index[torch.randperm(len(self.index), generator=generator)]
+        for chosen in order[: len(self) * self.batch].split(self.batch):
+            draws = torch.rand(self.batch, self.draws, generator=generator)
+            yield self.take(chosen[self.rank :: self.processes], draws[self.rank :: self.processes])
+
+
+def copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """Gather, pin and copy the next batch to the GPU in a thread and a stream of their own while a step runs."""
+    stream = torch.cuda.Stream(device)
+
+    def fetch() -> Batch | None:
+        batch = next(batches, None)
+        if batch is None:
+            return None
+        with torch.cuda.stream(stream):
+            return batch.map(lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
+
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        coming = worker.submit(fetch)
+        while (batch := coming.result()) is not None:
+            coming = worker.submit(fetch)
+            current = torch.cuda.current_stream(device)
+            current.wait_stream(stream)
+            for tensor in batch:
+                if tensor is not None:
+                    tensor.record_stream(current)  # its memory must not be reused before the step is done with it
+            yield batch

@@ -1,0 +1,143 @@
+"""What this machine has: devices, precision, threads, memory."""
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from resnet_lightning.config import ConfigError, device_count
+
+LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def is_first_process() -> bool:
+    """True but in the further processes of a run on several devices; only the first one writes files and speaks."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
+def pick_accelerator(accelerator: str) -> str:
+    """``cuda``, ``mps`` or ``cpu`` for what the user asked.
+
+    Raises:
+        ConfigError: the machine has no such device.
+    """
+    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if accelerator == "auto":
+        return found
+    if accelerator == "gpu":
+        accelerator = found if found != "cpu" else "gpu"
+    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ConfigError(
+            f"accelerator={accelerator} is not possible: torch finds no GPU here. Use accelerator=cpu or auto."
+        )
+    if accelerator == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(
+            "accelerator=mps is not possible: torch finds no Apple GPU here. Use accelerator=cpu or auto."
+        )
+    return accelerator
+
+
+def check_hardware(accelerator: str, devices: Any, precision: str) -> None:
+    """Refuse devices that do not exist, and precisions that they do not compute in.
+
+    Raises:
+        ConfigError: with what the machine has.
+    """
+    kind = pick_accelerator(accelerator)
+    if kind == "cuda":
+        count, wanted = torch.cuda.device_count(), device_count(devices) or 1
+        largest = max(devices) if isinstance(devices, list) else wanted - 1
+        if largest >= count:
+            raise ConfigError(f"devices={devices} is not possible: this machine has {count} GPU(s), numbered from 0.")
+    elif isinstance(devices, list) and devices != [0]:
+        raise ConfigError(
+            f"devices={devices} is not possible on {kind}: a list numbers GPUs. Use a count, as in devices=1."
+        )
+    if precision == "16" and kind == "cpu":
+        raise ConfigError("precision=16 is not possible on a CPU: use bf16, 32 or auto.")
+
+
+def computes_in_bf16(kind: str) -> bool:
+    """True where bfloat16 products run on units of their own: GPUs from Ampere on, CPUs with AMX or AVX512-BF16."""
+    if kind == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8
+    if kind == "cpu" and sys.platform == "linux":
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return "amx_bf16" in flags or "avx512_bf16" in flags
+    return False
+
+
+def pick_precision(precision: str, kind: str) -> str:
+    """``32``, ``bf16`` or ``16`` for what the user asked."""
+    if precision != "auto":
+        return precision
+    return "bf16" if computes_in_bf16(kind) else "32"
+
+
+def set_threads(threads: int | None) -> int:
+    """Fix the number of CPU threads of torch (None = the cores this process may use) and return it.
+
+    The number is part of a result: sums are split among the threads, so another number gives other last bits.
+    """
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads or min(usable, torch.get_num_threads()))
+    return torch.get_num_threads()
+
+
+def device_name(device: torch.device) -> str:
+    """``cuda:0 NVIDIA A100-SXM4-40GB``, ``cpu Intel(R) Xeon(R) Processor``."""
+    if device.type == "cuda":
+        return f"{device} {torch.cuda.get_device_name(device)}"
+    return f"{device.type} {cpu_name()}"
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Largest memory so far in MiB: of the allocator on a GPU, else of this process; None where nobody knows it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """True if ``size`` bytes of data may live on ``device``: half of its free memory is left to the training."""
+    if device.type == "cuda":
+        return size <= torch.cuda.mem_get_info(device)[0] / 2
+    if device.type == "mps":
+        return size <= torch.mps.recommended_max_memory() / 4
+    return True  # the cache is memory-mapped: on a CPU it is where it has to be
+
+
+def versions() -> dict[str, str]:
+    import lightning
+    import numpy
+    import torchvision
+
+    from resnet_lightning import __version__
+
+    return {
+        "resnet_lightning": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "lightning": lightning.__version__,
+        "numpy": numpy.__version__,
+        "cuda": torch.version.cuda or "",
+        "system": platform.platform(),
+    }

@@ -1,0 +1,113 @@
+"""The record of a run: one ``result.json`` in its folder.
+
+Tables, plots, resuming and skipping read this file and nothing else.
+"""
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import IO, Any, Literal
+
+FILE_NAME = "result.json"
+INNERMOST_LIST = re.compile(r"\[[^\[\]{}\"]*\]")  # of numbers: it takes one line
+Status = Literal["running", "done", "failed", "oom", "diverged", "interrupted"]
+
+
+@contextmanager
+def atomic_write(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """Open a temporary file beside ``path`` that takes its place when the block ends, and not at all when it raises.
+
+    A reader, or a machine that loses power, finds the old content or the new one, never a part.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open(mode, **options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` outlive a power cut, where the system can (POSIX)."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass
+class RunResult:
+    """Everything a table or a plot says about a run.
+
+    Losses are means per sample (natural logarithm), accuracies lie between 0 and 1, times are seconds, memory is MiB.
+    What has not been measured is None.
+    """
+
+    status: Status
+    overrides: list[str]
+    config: dict[str, Any]
+    seed: int
+    name: str = ""
+    reason: str | None = None  # one sentence on why the status is not done
+    exit_code: int = 1
+    started: str | None = None  # local time, ISO 8601 with offset
+    selection: str = "validation"  # what chose best_epoch; "test": test figures are the best of all epochs
+    best_epoch: int | None = None  # from 1
+    epochs_done: int = 0
+    train: dict[str, Any] = field(default_factory=dict)  # last epoch, training mode, augmented: loss, accuracy, images
+    val: dict[str, Any] = field(default_factory=dict)  # best epoch: loss, accuracy, images, per_class_accuracy
+    test: dict[str, Any] = field(default_factory=dict)  # best epoch: the same and confusion_matrix
+    model: dict[str, Any] = field(default_factory=dict)  # stem, stages, parameters, multiply_accumulates
+    data: dict[str, Any] = field(default_factory=dict)  # classes, image shape, images in each split, mean, std
+    seconds: float | None = None  # all of it, from reading the data to the last figure
+    train_seconds: float | None = None  # the training steps alone
+    epoch_seconds: list[float] = field(default_factory=list)  # training steps of each epoch
+    images_per_second: float | None = None  # training steps, first epoch left out where there are more
+    peak_memory: float | None = None  # of the process on a CPU, of the GPU's allocator on a GPU
+    device: str | None = None
+    precision: str | None = None  # 32, bf16 or 16: what auto came to
+    threads: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write ``result.json`` into ``folder``: the old file or the new one is there at any moment."""
+        with atomic_write(folder / FILE_NAME, "w", encoding="utf-8") as file:
+            text = json.dumps(without_nan(asdict(self)), indent=1, allow_nan=False)
+            file.write(INNERMOST_LIST.sub(lambda match: " ".join(match[0].split()), text) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunResult":
+        """Read the record in ``folder``.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is damaged, or not a record of a run.
+        """
+        content = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        known = {f.name for f in fields(cls)}
+        try:
+            return cls(**{key: value for key, value in content.items() if key in known})
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"{folder / FILE_NAME} is not the record of a run: {error}") from error
+
+
+def without_nan(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,125 @@
+"""The cache: made once, checked at every start, made anew when it or its source is not what it was."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resnet_lightning.data import cache
+
+
+@pytest.fixture
+def folder_data(settings, image_folder, tmp_path):
+    """Settings of a copy of the image folder, in a root of its own."""
+    shutil.copytree(image_folder, tmp_path / "images")
+    return settings("data=folder", f"data.root={tmp_path / 'images'}", "data.image_size=16").data
+
+
+def built(config) -> Path:
+    return cache.cache_folder(config) / "train_images.npy"
+
+
+def test_second_start_uses_the_first_ones_files(folder_data):
+    first = cache.load(folder_data)
+    stamp = built(folder_data).stat().st_mtime_ns
+    second = cache.load(folder_data)
+    assert built(folder_data).stat().st_mtime_ns == stamp
+    assert torch.equal(first.train.images, second.train.images)
+    assert first.train.images.dtype == torch.uint8 and first.train.images.shape == (80, 3, 16, 16)
+
+
+@pytest.mark.parametrize("damage", ["flipped bit", "cut", "gone", "manifest"])
+def test_damaged_cache_is_made_anew(folder_data, damage):
+    before = cache.load(folder_data).train.images.clone()
+    path = built(folder_data)
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 4
+    if damage == "gone":
+        path.unlink()
+    elif damage == "manifest":
+        (path.parent / "manifest.json").write_text('{"version": 1')
+    else:
+        path.write_bytes(content if damage == "flipped bit" else content[:-10])
+    assert torch.equal(cache.load(folder_data).train.images, before)
+
+
+def test_changed_folder_makes_the_cache_anew(folder_data):
+    assert len(cache.load(folder_data).train.labels) == 80
+    Image.new("RGB", (30, 30)).save(Path(folder_data.root) / "train" / "grass" / "new.png")
+    assert len(cache.load(folder_data).train.labels) == 81
+
+
+def test_statistics_are_those_of_the_training_pixels(folder_data):
+    data = cache.load(folder_data)
+    pixels = data.train.images.double() / 255
+    assert torch.allclose(torch.tensor(data.mean, dtype=torch.float64), pixels.mean(dim=(0, 2, 3)))
+    assert torch.allclose(torch.tensor(data.std, dtype=torch.float64), pixels.std(dim=(0, 2, 3), correction=0))
+
+
+def test_changing_a_batch_never_changes_the_file(folder_data):
+    data = cache.load(folder_data)
+    data.train.images[0] = 0
+    assert int(cache.load(folder_data).train.images[0].sum()) > 0
+
+
+def test_resizing_is_pillows(settings):
+    """MNIST at 32 pixels: within one grey level of what the usual torchvision pipeline feeds."""
+    native, larger = (cache.load(settings(f"data.image_size={size}").data).test.images[:50] for size in (28, 32))
+    for small, large in zip(native, larger, strict=True):
+        expected = np.asarray(Image.fromarray(small[0].numpy()).resize((32, 32), Image.Resampling.BILINEAR))
+        assert np.abs(large[0].numpy().astype(int) - expected).max() <= 1
+
+
+def test_root_that_cannot_be_written_is_left_alone(folder_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
+    root = Path(folder_data.root)
+    root.chmod(0o555)
+    try:
+        cache.load(folder_data)
+        assert sorted(path.name for path in root.iterdir()) == ["test", "train"]
+        assert (tmp_path / "user" / "resnet_lightning").is_dir()
+    finally:
+        root.chmod(0o755)
+
+
+def _load(config, queue):
+    queue.put((os.getpid(), cache.load(config).train.images.sum().item()))
+
+
+def test_processes_that_start_together_make_it_once(folder_data, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [context.Process(target=_load, args=(folder_data, queue)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    sums = {queue.get(timeout=120)[1] for _ in workers}
+    for worker in workers:
+        worker.join()
+    assert len(sums) == 1
+    names = {path.name for path in cache.cache_folder(folder_data).parent.iterdir()}
+    assert names <= {"folder_16", "folder_16.lock"}  # nothing half made is left
+
+
+def test_build_that_fails_leaves_nothing(folder_data, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache, "seal", full)
+    with pytest.raises(OSError, match="No space"):
+        cache.load(folder_data)
+    assert [p.name for p in cache.cache_folder(folder_data).parent.iterdir() if p.suffix != ".lock"] == []
+
+
+def test_manifest_names_its_files_with_checksums(folder_data):
+    cache.load(folder_data)
+    manifest = json.loads((cache.cache_folder(folder_data) / "manifest.json").read_text())
+    assert set(manifest["files"]) == {
+        f"{split}_{what}.npy" for split in ("train", "test") for what in ("images", "labels")
+    }
+    assert all(len(digest) == 64 for _, digest in manifest["files"].values())

@@ -1,0 +1,70 @@
+"""The split: stratified, fixed by its own seed, never overlapping; and statistics that fit the images."""
+
+import pytest
+import torch
+
+from resnet_lightning.config import ConfigError
+from resnet_lightning.data.datamodule import ImageDataModule, stratified
+
+
+@pytest.fixture
+def module(settings):
+    def make(*arguments: str) -> ImageDataModule:
+        config = settings(*arguments)
+        data = ImageDataModule(config.data, config.augment, config.batch, config.eval_batch, config.seed)
+        data.prepare_data()
+        data.setup()
+        return data
+
+    return make
+
+
+def test_five_thousand_validation_images_with_the_shares_of_the_classes(module):
+    data = module()
+    assert (len(data.train_index), len(data.val_index), len(data.test_index)) == (55_000, 5_000, 10_000)
+    assert not set(data.train_index.tolist()) & set(data.val_index.tolist())
+    labels = data.data.train.labels
+    share, held_out = (torch.bincount(part) / len(part) for part in (labels, labels[data.val_index]))
+    assert float((share - held_out).abs().max()) < 2 / 5_000
+
+
+def test_split_is_fixed_whatever_the_seed_of_the_run(module):
+    assert torch.equal(module("seed=0").val_index, module("seed=1").val_index)
+    assert not torch.equal(module("data.val_seed=0").val_index, module("data.val_seed=1").val_index)
+
+
+def test_train_limit_is_stratified_and_leaves_validation_alone(module):
+    data = module("data.train_limit=1000")
+    assert len(data.train_index) == 1000
+    counts = torch.bincount(data.data.train.labels[data.train_index])
+    expected = torch.bincount(data.data.train.labels) / 60
+    assert float((counts - expected).abs().max()) <= 1.5
+    assert torch.equal(data.val_index, module().val_index)
+
+
+def test_share_below_one_is_a_share(module):
+    assert len(module("data.val_size=0.25").val_index) == 15_000
+
+
+def test_without_validation_the_test_set_selects(module):
+    data = module("data.val_size=0")
+    assert data.selection == "test" and len(data.train_index) == 60_000
+    assert module().selection == "validation"
+
+
+def test_stratified_fills_up_to_the_exact_count():
+    labels = torch.tensor([0] * 5 + [1] * 3 + [2] * 2)
+    for count in range(11):
+        chosen = stratified(labels, count, torch.Generator().manual_seed(0))
+        assert len(chosen) == len(set(chosen.tolist())) == count
+
+
+def test_statistics_of_another_number_of_channels_are_refused(module):
+    with pytest.raises(ConfigError, match="each of 1 channels"):
+        module("data.mean=[0.5,0.5,0.5]", "data.std=[0.2,0.2,0.2]")
+
+
+def test_folder_takes_its_statistics_from_its_images(module, image_folder):
+    data = module("data=folder", f"data.root={image_folder}", "data.image_size=16")
+    assert data.statistics == (data.data.mean, data.data.std)
+    assert len(data.val_index) == 8  # a tenth of 80
