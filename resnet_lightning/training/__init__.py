@@ -1,0 +1,1 @@
+"""One training run: the LightningModule and what watches, saves and draws it."""

@@ -1,0 +1,121 @@
+"""The LightningModule: a network, its loss, its optimizer, and the sums that become metrics."""
+
+import math
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from resnet_lightning.data.loader import Batch
+from resnet_lightning.randomness import stream_seed
+from resnet_lightning.training.metrics import Tally
+from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
+
+LOOK_EVERY = 50  # steps between two looks at the loss on a GPU: each look waits for all work queued there
+
+
+class Diverged(RuntimeError):
+    """The training loss is no finite number any more."""
+
+
+class ImageClassifier(LightningModule):
+    """Trains a network by cross-entropy.
+
+    Args:
+        network: (N, C, H, W) floats -> (N, num_classes) logits.
+        optimizer, scheduler: the keys of a file of ``conf/optimizer`` and ``conf/scheduler``.
+        lr, weight_decay: of the optimizer; ``lr`` is the peak of the schedule.
+        label_smoothing: share of the target spread over all classes, in training only.
+        seed: of dropout.
+        compiled: run the network through ``torch.compile``.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        num_classes: int,
+        optimizer: dict[str, Any],
+        scheduler: dict[str, Any],
+        lr: float,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.0,
+        seed: int = 0,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        if compiled:
+            self.network.compile()
+        self.optimizer_options, self.scheduler_options = optimizer, scheduler
+        self.lr, self.weight_decay, self.label_smoothing, self.seed = lr, weight_decay, label_smoothing, seed
+        self.history: list[dict[str, Any]] = []  # a row an epoch; see end_epoch
+        self.test_predictions: list[Tensor] = []  # (n,) predicted classes of each test batch of this process
+        self.tallies = nn.ModuleDict({f"{split}_tally": Tally(num_classes) for split in ("train", "val", "test")})
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) normalised images to (N, num_classes) logits."""
+        return cast(Tensor, self.network(images))
+
+    def tally(self, split: str) -> Tally:
+        return cast(Tally, self.tallies[f"{split}_tally"])
+
+    def on_train_epoch_start(self) -> None:
+        self.tally("train").reset()
+        torch.manual_seed(stream_seed(self.seed, self.current_epoch, "dropout"))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        logits = self(batch.images)
+        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        tally = self.tally("train")
+        tally.add(loss, logits, batch.labels)
+        if (self.device.type == "cpu" or batch_idx % LOOK_EVERY == 0) and not torch.isfinite(tally.loss_sum):
+            raise Diverged(
+                f"The loss is {float(loss)} at step {batch_idx + 1} of epoch {self.current_epoch + 1}, lr {self.lr:g}."
+            )
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.tally("val").reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._count("val", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Close the epoch: its sums become a row of the history, and Lightning's metrics for any other callback."""
+        if self.trainer.state.fn != "fit":  # trainer.validate: no epoch has ended
+            return
+        train, val = self.tally("train").total(), self.tally("val").total()
+        if not math.isfinite(train["loss"]):
+            raise Diverged(f"The loss is {train['loss']} in epoch {self.current_epoch + 1}, lr {self.lr:g}.")
+        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
+        self.history.append(
+            {"epoch": self.current_epoch + 1, "step": self.global_step, "lr": lr, "train": train, "val": val}
+        )
+        metrics = {
+            f"{split}/{key}": sums[key]
+            for split, sums in (("train", train), ("val", val))
+            for key in ("loss", "accuracy")
+        }
+        self.log_dict(metrics)
+
+    def on_test_epoch_start(self) -> None:
+        self.tally("test").reset()
+        self.test_predictions.clear()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.test_predictions.append(self._count("test", batch).argmax(dim=1))
+
+    def _count(self, split: str, batch: Batch) -> Tensor:
+        logits: Tensor = self(batch.images)
+        self.tally(split).add(F.cross_entropy(logits, batch.labels), logits, batch.labels)
+        return logits
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = build_optimizer(self.network, self.optimizer_options, self.lr, self.weight_decay)
+        epochs = int(self.trainer.max_epochs or 1)
+        steps = int(self.trainer.estimated_stepping_batches) // epochs
+        scheduler = build_scheduler(optimizer, self.scheduler_options, steps, epochs)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

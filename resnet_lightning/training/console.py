@@ -1,0 +1,77 @@
+"""What a run says while it trains: a line an epoch, and on a terminal a bar with the time left."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from tqdm import tqdm
+
+from resnet_lightning.training.classifier import ImageClassifier
+
+log = logging.getLogger(__name__)
+
+
+def duration(seconds: float) -> str:
+    """``8.3 s``, ``2 min 05 s``, ``3 h 07 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+class Console(Callback):
+    """Lines through ``logging`` (so that they are in ``run.log`` too), the bar on a terminal only.
+
+    Args:
+        selection: how to call the images that select the best epoch: ``validation`` or ``test``.
+    """
+
+    def __init__(self, selection: str) -> None:
+        self.selection = selection
+        self._bar: tqdm[Any] | None = None
+        self._start = self._epoch_start = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start = time.perf_counter()
+        if trainer.is_global_zero and sys.stderr.isatty():
+            total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
+            self._bar = tqdm(total=total, unit="step", leave=False, mininterval=0.5, dynamic_ncols=True)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._epoch_start = time.perf_counter()
+        if self._bar is not None:
+            self._bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", refresh=False)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._bar is not None:
+            self._bar.update()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, ImageClassifier)
+        if not trainer.is_global_zero:
+            return
+        row, now = pl_module.history[-1], time.perf_counter()
+        epochs = int(trainer.max_epochs or 1)
+        left = (now - self._start) / (trainer.current_epoch + 1) * (epochs - trainer.current_epoch - 1)
+        ahead = f", {duration(left)} left" if left else ""
+        if self._bar is not None:
+            self._bar.clear()
+        log.info(
+            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
+            f"  train loss {row['train']['loss']:.4f} accuracy {percent(row['train']['accuracy'])}"
+            f"  {self.selection} loss {row['val']['loss']:.4f} accuracy {percent(row['val']['accuracy'])}"
+            f"  {duration(now - self._epoch_start)}{ahead}"
+        )
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,133 @@
+"""The three pictures of a run: learning curves, confusion matrix, predictions on test images."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from resnet_lightning.result import atomic_write
+
+TRAIN_COLOUR, EVAL_COLOUR, WRONG_COLOUR = "#4878a8", "#d1605e", "#c0392b"
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e5e5e5",
+}
+COLUMNS, ROWS = 8, 2  # of each half of predictions.png
+
+
+def save(figure: Figure, path: Path) -> None:
+    with atomic_write(path) as file:
+        figure.savefig(file, dpi=130, format="png", bbox_inches="tight")
+    plt.close(figure)
+
+
+def draw_curves(
+    history: Sequence[dict[str, Any]], best_epoch: int | None, selection: str, title: str, path: Path
+) -> None:
+    """Loss and accuracy against epoch, on training and validation (or test) images.
+
+    Args:
+        history: for each epoch ``{"epoch", "train": {"loss", "accuracy"}, "val": {...}}``.
+        selection: ``validation``, or ``test`` where the test set chose the best epoch.
+    """
+    epochs = [row["epoch"] for row in history]
+    with plt.rc_context(STYLE):
+        figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+        for panel, key, name, scale in zip(
+            panels, ("loss", "accuracy"), ("loss", "accuracy (%)"), (1, 100), strict=True
+        ):
+            for split, label, colour in (("train", "train", TRAIN_COLOUR), ("val", selection, EVAL_COLOUR)):
+                values = [row[split][key] * scale for row in history]
+                panel.plot(
+                    epochs, values, color=colour, label=label, marker="o", markersize=3 if len(epochs) < 40 else 0
+                )
+            if best_epoch is not None:
+                panel.axvline(
+                    best_epoch, color="#888888", linewidth=0.8, linestyle=":", label=f"best epoch ({selection})"
+                )
+            panel.set(xlabel="epoch", ylabel=name)
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panels[0].set_ylim(bottom=0)
+        panels[1].legend(frameon=False)
+        figure.suptitle(title, fontsize=11)
+        save(figure, path)
+
+
+def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], title: str, path: Path) -> None:
+    """The confusion matrix (rows: true class), coloured by share of the true class, with counts up to 30 classes."""
+    shares = [[count / max(sum(row), 1) for count in row] for row in confusion]
+    side = min(3 + 0.42 * len(classes), 16)
+    with plt.rc_context(STYLE | {"axes.grid": False}):
+        figure, panel = plt.subplots(figsize=(side + 1, side), layout="constrained")
+        picture = panel.imshow(
+            shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1)
+        )  # so that one mistake in a hundred is seen
+        panel.set(xlabel="predicted class", ylabel="true class", title=title)
+        ticks = range(0, len(classes), 1 if len(classes) <= 40 else 5)
+        panel.set_xticks(ticks, [classes[tick] for tick in ticks], rotation=90 if max(map(len, classes)) > 2 else 0)
+        panel.set_yticks(ticks, [classes[tick] for tick in ticks])
+        if len(classes) <= 30:
+            for true, row in enumerate(confusion):
+                for predicted, count in enumerate(row):
+                    colour = "white" if shares[true][predicted] > 0.25 else "#222222" if count else "#bbbbbb"
+                    panel.text(predicted, true, str(count), ha="center", va="center", fontsize=8, color=colour)
+        figure.colorbar(picture, ticks=[0, 0.01, 0.1, 0.5, 1], label="share of the true class", shrink=0.8)
+        save(figure, path)
+
+
+def draw_predictions(
+    images: Tensor, labels: Tensor, predicted: Tensor, classes: Sequence[str], title: str, path: Path
+) -> None:
+    """Above the first test images, below the first wrong ones; true and predicted class, wrong ones framed in red.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        labels, predicted: (N,) class numbers.
+    """
+    count = COLUMNS * ROWS
+    wrong = (labels != predicted).nonzero()[:, 0]
+    halves = [
+        (
+            f"the first {min(count, len(labels))} test images: true class, predicted class",
+            list(range(min(count, len(labels)))),
+        )
+    ]
+    if len(wrong):
+        halves.append((f"the first {min(count, len(wrong))} of {len(wrong):,} wrong ones", wrong[:count].tolist()))
+    with plt.rc_context({"font.size": 9}):
+        figure = plt.figure(figsize=(COLUMNS * 1.25, len(halves) * (ROWS * 1.65 + 0.4)), layout="constrained")
+        figure.suptitle(title, fontsize=11)
+        for part, (name, chosen) in zip(figure.subfigures(len(halves), 1, squeeze=False)[:, 0], halves, strict=True):
+            part.suptitle(name, fontsize=9, color="#555555")
+            cells = part.subplots(ROWS, COLUMNS).flatten()
+            for cell in cells:
+                cell.axis("off")
+            for cell, number in zip(cells, chosen, strict=False):
+                draw_image(cell, images[number], classes[int(labels[number])], classes[int(predicted[number])])
+        save(figure, path)
+
+
+def draw_image(cell: Any, image: Tensor, true: str, predicted: str) -> None:
+    pixels = image.permute(1, 2, 0).numpy()
+    cell.imshow(pixels, cmap="gray" if pixels.shape[2] == 1 else None, vmin=0, vmax=255)
+    right = true == predicted
+    cell.set_title(
+        f"{true}\n{'=' if right else '→'} {predicted}", fontsize=8, color="#222222" if right else WRONG_COLOUR
+    )
+    if not right:
+        height, width = pixels.shape[:2]
+        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=WRONG_COLOUR, linewidth=3)
+        cell.add_patch(frame)

@@ -1,0 +1,77 @@
+"""Ctrl-C and SIGTERM end a run in order, after the step, with a record that says so; a second one ends it at once."""
+
+import os
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class Interrupted(Exception):
+    """The run was asked to stop.
+
+    Attributes:
+        exit_code: 128 + the number of the signal, as a shell says it.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name}")
+        self.exit_code = 128 + signum
+
+
+class StopOnSignal(Callback):
+    """Within ``with``, turns SIGINT and SIGTERM into ``Interrupted``, raised after the step that is running.
+
+    Lightning's own handling ends a process that got SIGTERM with exit code 0, as if it had finished.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._training = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopOnSignal":
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            os._exit(128 + signum)
+        self.received = signum
+        if not self._training:
+            raise Interrupted(signum)
+        print(f"\n{signal.Signals(signum).name}: stopping after this step; once more stops at once.", flush=True)
+
+    def _stop(self) -> None:
+        if self.received is not None:
+            self._training = False
+            raise Interrupted(self.received)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._training = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._training = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._stop()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._stop()

@@ -1,0 +1,52 @@
+"""Loss and accuracy of an epoch as running sums on the device: no copy to the host until the epoch ends."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Tally(nn.Module):
+    """Sum of the losses and one confusion matrix; accuracy, per-class accuracy and the mean loss follow from them.
+
+    The buffers move with the module and are no part of a checkpoint.
+    """
+
+    loss_sum: Tensor  # () float32
+    confusion: Tensor  # (num_classes, num_classes) int64: rows are true classes, columns predicted ones
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.register_buffer("loss_sum", torch.zeros(()), persistent=False)
+        self.register_buffer("confusion", torch.zeros(num_classes, num_classes, dtype=torch.int64), persistent=False)
+
+    def reset(self) -> None:
+        self.loss_sum.zero_()
+        self.confusion.zero_()
+
+    @torch.no_grad()
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Count a batch: mean loss (), logits (N, num_classes), labels (N,)."""
+        self.loss_sum += loss.detach().float() * len(labels)
+        cells = labels * len(self.confusion) + logits.argmax(dim=1)
+        # not bincount: on a GPU it waits for the largest value
+        self.confusion.view(-1).index_add_(0, cells, torch.ones_like(cells))
+
+    def total(self) -> dict[str, Any]:
+        """Loss (mean per sample), accuracy (0..1), images and the confusion matrix, over all processes of the run."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for sums in (self.loss_sum, self.confusion):
+                torch.distributed.all_reduce(sums)
+        confusion = self.confusion.cpu()
+        images = int(confusion.sum())
+        return {
+            "loss": float(self.loss_sum) / max(images, 1),
+            "accuracy": int(confusion.diagonal().sum()) / max(images, 1),
+            "images": images,
+            "confusion_matrix": confusion.tolist(),
+        }
+
+
+def per_class_accuracy(confusion: list[list[int]]) -> list[float | None]:
+    """Share of each true class that was recognised; None for a class without images."""
+    return [row[label] / sum(row) if sum(row) else None for label, row in enumerate(confusion)]

@@ -1,0 +1,87 @@
+"""Optimizers of ``torch.optim`` and learning-rate schedules, both described by files of ``conf/``."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from resnet_lightning.config import ConfigError, nearest
+
+NOT_OPTIONS = ("name", "algorithm", "lr", "weight_decay")  # keys of conf/optimizer/*.yaml that are settings of the run
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Compare the keys of ``optimizer`` with the arguments of its torch class.
+
+    Raises:
+        ConfigError: an option that the algorithm does not have.
+    """
+    known = set(inspect.signature(getattr(torch.optim, options["algorithm"])).parameters) - {"params"}
+    for key in options.keys() - {"name", "algorithm"}:
+        if key not in known:
+            raise ConfigError(f"optimizer.{key} is no option of {options['algorithm']}.{nearest(key, known)}")
+
+
+def build_optimizer(network: nn.Module, options: dict[str, Any], lr: float, weight_decay: float) -> Optimizer:
+    """Make the optimizer; weight decay applies to weights only, not to biases and BatchNorm (vectors)."""
+    algorithm = getattr(torch.optim, options["algorithm"])
+    extra = {key: value for key, value in options.items() if key not in NOT_OPTIONS}
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer: Optimizer = algorithm(groups, lr=lr, **extra)
+    return optimizer
+
+
+def _constant(epoch: float, epochs: float, options: dict[str, Any]) -> float:
+    return 1.0
+
+
+def _step(epoch: float, epochs: float, options: dict[str, Any]) -> float:
+    return float(options["gamma"] ** (epoch // options["step_size"]))
+
+
+def _multistep(epoch: float, epochs: float, options: dict[str, Any]) -> float:
+    return float(options["gamma"] ** sum(epoch >= milestone for milestone in options["milestones"]))
+
+
+def _cosine(epoch: float, epochs: float, options: dict[str, Any]) -> float:
+    return (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+def _onecycle(epoch: float, epochs: float, options: dict[str, Any]) -> float:
+    """Half a cosine up from ``start`` to 1 in the first ``rise`` of the run, half a cosine down to 0 in the rest."""
+    done, rise, start = epoch / epochs, options["rise"], options["start"]
+    if done < rise:
+        return float(start + (1 - start) * (1 - math.cos(math.pi * done / rise)) / 2)
+    return (1 + math.cos(math.pi * (done - rise) / (1 - rise))) / 2
+
+
+# (epoch, epochs, options) -> factor of the learning rate; epoch is a fraction within an epoch
+SHAPES: dict[str, Callable[[float, float, dict[str, Any]], float]] = {
+    "constant": _constant,
+    "step": _step,
+    "multistep": _multistep,
+    "cosine": _cosine,
+    "onecycle": _onecycle,
+}
+OF_THE_REST = ("cosine", "onecycle")  # these begin when the warm-up ends; the others count epochs from the start
+
+
+def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: int, epochs: int) -> float:
+    """The learning rate of a step (from 0), as a factor of ``lr``: linear warm-up, then the schedule."""
+    warmup = options["warmup"] * steps_per_epoch
+    if step < warmup:
+        return float((step + 1) / (warmup + 1))
+    begin = warmup if options["name"] in OF_THE_REST else 0
+    left = epochs * steps_per_epoch - begin
+    return SHAPES[options["name"]]((step - begin) / steps_per_epoch, left / steps_per_epoch, options)
+
+
+def build_scheduler(optimizer: Optimizer, options: dict[str, Any], steps_per_epoch: int, epochs: int) -> LambdaLR:
+    return LambdaLR(optimizer, lambda step: lr_factor(options, step, steps_per_epoch, epochs))

@@ -1,0 +1,252 @@
+"""Whole runs through the command line, on real MNIST: the record is complete, honest and the same for the same seed."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from resnet_lightning.result import RunResult
+from tests.conftest import TINY
+
+FILES = {
+    "result.json", "metrics.csv", "best.ckpt", "last.ckpt", "curves.png", "confusion_matrix.png", "predictions.png",
+    "run.log", ".hydra",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(data_root, tmp_path_factory) -> tuple[Path, RunResult, str]:
+    """Folder, record and console of one run of three epochs."""
+    place = tmp_path_factory.mktemp("run")
+    arguments = [*TINY, "epochs=3", "lr=0.2", "dropout=0.1", "augment.rotation=10", f"data.root={data_root}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "resnet_lightning", *arguments], cwd=place, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = (place / "outputs").iterdir()
+    return folder, RunResult.read(folder), done.stdout + done.stderr
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_folder_holds_everything(finished):
+    folder, _, _ = finished
+    names = {path.name for path in folder.iterdir()}
+    assert {name for name in names if not name.startswith("events.out.tfevents")} == FILES
+    assert sum(name.startswith("events.out.tfevents") for name in names) == 1
+    for name in ("curves.png", "confusion_matrix.png", "predictions.png"):
+        assert min(Image.open(folder / name).size) > 300
+
+
+def test_record_is_complete(finished):
+    folder, result, _ = finished
+    assert (result.status, result.exit_code, result.reason, result.seed) == ("done", 0, None, 0)
+    assert "lr=0.2" in result.overrides and result.config["lr"] == 0.2
+    assert result.epochs_done == len(result.epoch_seconds) == 3
+    assert (result.train["images"], result.val["images"], result.test["images"]) == (512, 256, 10_000)
+    for split in (result.train, result.val, result.test):
+        assert 0 < split["accuracy"] < 1 and split["loss"] > 0 and len(split["per_class_accuracy"]) == 10
+    assert result.model["parameters"] == 2_646 and result.data["images"] == {"train": 512, "val": 256, "test": 10_000}
+    assert result.precision == "32" and result.threads >= 1 and result.versions["torch"] == torch.__version__
+    assert result.peak_memory > 100 and result.seconds > result.train_seconds > 0 and result.images_per_second > 0
+    assert result.device.split()[0] in ("cpu", "cuda:0", "mps")
+    text = (folder / "result.json").read_text()
+    assert json.loads(text)["selection"] == "validation"
+
+
+def test_best_epoch_is_the_one_with_the_highest_validation_accuracy(finished):
+    folder, result, _ = finished
+    accuracies = [float(row["val_accuracy"]) for row in rows(folder)]
+    assert result.best_epoch == 1 + accuracies.index(max(accuracies))
+    assert result.val["accuracy"] == max(accuracies)
+    assert torch.load(folder / "best.ckpt", weights_only=True)["epoch"] == result.best_epoch
+
+
+def test_test_accuracy_is_that_of_the_best_checkpoint(finished, settings):
+    """Computed again from best.ckpt alone, with nothing of the trainer."""
+    from resnet_lightning.data.datamodule import ImageDataModule
+    from resnet_lightning.models.resnet import ResNet
+
+    folder, result, _ = finished
+    config = settings(*TINY)
+    network = ResNet(config.model, config.stem, 1, 10, config.activation).eval()
+    network.load_state_dict(torch.load(folder / "best.ckpt", weights_only=True)["state_dict"])
+    data = ImageDataModule(config.data, config.augment, config.batch, config.eval_batch, config.seed)
+    data.setup()
+    with torch.no_grad():
+        logits = torch.cat([network(data.augment.plain(part)) for part in data.data.test.images.split(1000)])
+    labels = data.data.test.labels
+    assert float((logits.argmax(dim=1) == labels).float().mean()) == pytest.approx(result.test["accuracy"], abs=2e-4)
+    assert float(torch.nn.functional.cross_entropy(logits, labels)) == pytest.approx(result.test["loss"], rel=1e-4)
+
+
+def test_per_class_accuracy_and_confusion_matrix_agree(finished):
+    _, result, _ = finished
+    matrix = result.test["confusion_matrix"]
+    assert sum(map(sum, matrix)) == 10_000
+    assert sum(matrix[i][i] for i in range(10)) / 10_000 == result.test["accuracy"]
+    assert result.test["per_class_accuracy"] == [matrix[i][i] / sum(matrix[i]) for i in range(10)]
+
+
+def test_console_says_what_and_how_well_in_few_lines(finished):
+    folder, result, console = finished
+    lines = console.strip().splitlines()
+    assert lines[0].startswith("model       resnet10") and lines[3] == "parameters  2,646"
+    assert sum(line.startswith("epoch ") for line in lines) == 3
+    assert f"{100 * result.test['accuracy']:.2f} %" in console and lines[-1] == str(folder)
+    assert len(lines) < 20
+    for noise in ("Warning", "Tip", "TPU", "GPU available", "Traceback"):
+        assert noise not in console
+
+
+def test_events_are_read_by_tensorboards_own_server(finished):
+    """Scalars per epoch, and in the HPARAMS tab one successful row with the real metrics."""
+    from tensorboard import program
+
+    folder, result, _ = finished
+    board = program.TensorBoard()
+    board.configure(logdir=str(folder.parent), port=0, load_fast="false")
+    address = board.launch()
+
+    def ask(path: str, body: dict | None = None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{address}data/plugin/{path}", data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    deadline = time.monotonic() + 60
+    while not (tags := ask("scalars/tags")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert set(tags[folder.name]) == {
+        "lr", "train/loss", "train/accuracy", "val/loss", "val/accuracy", "test/loss", "test/accuracy",
+    }  # fmt: skip
+    points = ask(f"scalars/scalars?tag=val/accuracy&run={folder.name}")
+    assert [(step, round(value, 6)) for _, step, value in points] == [
+        (int(row["epoch"]), round(float(row["val_accuracy"]), 6)) for row in rows(folder)
+    ]
+    body = {
+        "experimentName": "",
+        "allowedStatuses": ["STATUS_SUCCESS"],
+        "colParams": [],
+        "startIndex": 0,
+        "sliceSize": 9,
+    }
+    (group,) = ask("hparams/session_groups", body)["sessionGroups"]
+    assert group["hparams"]["lr"] == 0.2 and group["hparams"]["optimizer"] == "momentum"
+    metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+    assert metrics["test/accuracy"] == pytest.approx(result.test["accuracy"], rel=1e-6)
+    assert "hp_metric" not in metrics
+
+
+def outcome(place: Path) -> tuple[bytes, dict[str, torch.Tensor]]:
+    (folder,) = (place / "outputs").iterdir()
+    return (folder / "metrics.csv").read_bytes(), torch.load(folder / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def test_same_seed_same_bits_other_seed_others(data_root, tmp_path):
+    """With shuffling, augmentation and dropout on; two processes of their own."""
+    outcomes = []
+    for place, seed in (("first", 3), ("again", 3), ("other", 4)):
+        (tmp_path / place).mkdir()
+        arguments = [*TINY, "epochs=2", f"seed={seed}", "dropout=0.2", "augment.rotation=10", "augment.random_crop=2"]
+        subprocess.run(
+            [sys.executable, "-m", "resnet_lightning", *arguments, f"data.root={data_root}", "accelerator=cpu"],
+            cwd=tmp_path / place, check=True, capture_output=True,
+        )  # fmt: skip
+        outcomes.append(outcome(tmp_path / place))
+    (metrics, weights), (metrics_again, weights_again), (metrics_other, _) = outcomes
+    assert metrics == metrics_again != metrics_other
+    assert weights.keys() == weights_again.keys()
+    assert all(torch.equal(weights[key], weights_again[key]) for key in weights)
+
+
+def test_without_validation_every_number_says_selected_on_test(command, the_run):
+    done = command(*TINY, "epochs=1", "data.val_size=0", "data.train_limit=512")
+    folder, result = the_run()
+    assert result.selection == "test" and "selected on test" in done.stdout and "validation" not in rows(folder)[0]
+    assert list(rows(folder)[0])[-2:] == ["test_loss", "test_accuracy"]
+    assert result.test["accuracy"] == float(rows(folder)[0]["test_accuracy"])
+
+
+def test_diverging_run_is_recorded_as_such(command, the_run):
+    done = command(*TINY, "lr=1e20", "epochs=2")
+    folder, result = the_run()
+    assert done.returncode == 1 and result.status == "diverged"
+    assert "step" in result.reason and "lr 1e+20" in result.reason and "Traceback" not in done.stdout + done.stderr
+    assert result.test == {} and not (folder / "best.ckpt").exists()
+
+
+def test_a_users_own_images(command, the_run, image_folder):
+    arguments = [f"data.root={image_folder}", "data.image_size=16", "batch=16", "optimizer=adam", "epochs=4"]
+    done = command("data=folder", "model=resnet20", "model.widths=[8,8,8]", *arguments)
+    _, result = the_run()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.data["classes"] == ["blue sky", "grass"] and result.data["image_shape"] == [3, 16, 16]
+    assert result.test["accuracy"] > 0.8
+
+
+def test_batch_larger_than_a_users_data_is_one_sentence(command, the_run, image_folder):
+    done = command("data=folder", f"data.root={image_folder}", "batch=100")
+    assert done.returncode == 2
+    assert done.stderr == "Error: batch=100 is not possible: it must be at most the 72 training images.\n"
+    assert the_run()[1].status == "failed"
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
+    arguments = [*TINY, "data.train_limit=20000", "epochs=50", f"data.root={data_root}"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "resnet_lightning", *arguments],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch "):
+            break
+    process.send_signal(signum)
+    rest = process.stdout.read()
+    assert process.wait(timeout=60) == code, rest
+    (folder,) = (tmp_path / "outputs").iterdir()
+    result = RunResult.read(folder)
+    assert (result.status, result.exit_code) == ("interrupted", code) and signum.name in result.reason
+    assert result.epochs_done >= 1 and result.val["accuracy"] > 0 and "Traceback" not in rest
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
+    from resnet_lightning.cli import free_folder
+
+    monkeypatch.chdir(tmp_path)
+    first = free_folder("outputs/now_resnet18_mnist")
+    free_folder.cache_clear()
+    second = free_folder("outputs/now_resnet18_mnist")
+    assert first != second and Path(first).is_dir() and Path(second).is_dir()
+
+
+def test_two_processes_train_as_one(data_root, tmp_path):
+    """DDP with gloo: the same images in the same order; BatchNorm sees half a batch, so the curves are only close."""
+    losses = []
+    for devices in (1, 2):
+        place = tmp_path / str(devices)
+        place.mkdir()
+        arguments = [*TINY, "lr=0.1", "epochs=2", f"devices={devices}", "threads=1", "accelerator=cpu"]
+        done = subprocess.run(
+            [sys.executable, "-m", "resnet_lightning", *arguments, f"data.root={data_root}"],
+            cwd=place, capture_output=True, text=True, check=False, env=os.environ | {"MASTER_ADDR": "127.0.0.1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        (folder,) = (place / "outputs").iterdir()
+        result = RunResult.read(folder)
+        assert result.test["images"] == 10_000 and result.train["images"] == 512
+        losses.append(result.train["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)

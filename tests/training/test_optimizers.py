@@ -1,0 +1,117 @@
+"""Optimizers get the right parameters; schedules have the right shape."""
+
+import pytest
+import torch
+
+from resnet_lightning.config import ConfigError
+from resnet_lightning.help import options
+from resnet_lightning.models.resnet import ResNet
+from resnet_lightning.training.optimizers import build_optimizer, build_scheduler, check_options, lr_factor
+
+STEPS = 10  # per epoch
+
+
+@pytest.fixture
+def network(settings):
+    config = settings("model=resnet20")
+    return ResNet(config.model, config.stem, 3, 10, config.activation)
+
+
+@pytest.mark.parametrize("name", options("optimizer"))
+def test_every_optimizer_lowers_the_loss(settings, network, name):
+    config = settings(f"optimizer={name}")
+    optimizer = build_optimizer(network, config.optimizer, config.lr, config.weight_decay)
+    images, labels = torch.randn(16, 3, 16, 16), torch.arange(16) % 10
+    losses = []
+    for _ in range(15):
+        loss = torch.nn.functional.cross_entropy(network(images), labels)
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[-1] < losses[0]
+
+
+def test_momentum_and_nesterov_are_what_they_are_called(settings, network):
+    groups = {
+        name: build_optimizer(network, settings(f"optimizer={name}").optimizer, 0.1, 0.0).param_groups[0]
+        for name in ("sgd", "momentum", "nesterov")
+    }
+    assert [groups[name]["momentum"] for name in groups] == [0, 0.9, 0.9]
+    assert [groups[name]["nesterov"] for name in groups] == [False, False, True]
+
+
+def test_weight_decay_spares_biases_and_batchnorm(settings, network):
+    optimizer = build_optimizer(network, settings().optimizer, 0.1, 0.01)
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(decay) == len(list(network.parameters()))
+    for name, parameter in network.named_parameters():
+        is_weight = parameter.ndim > 1
+        assert decay[id(parameter)] == (0.01 if is_weight else 0.0), name
+    assert decay[id(network.fc.bias)] == decay[id(network.bn1.weight)] == 0.0
+
+
+def test_unknown_option_is_refused(settings):
+    with pytest.raises(ConfigError, match=r"optimizer\.momentun is no option of SGD\. Did you mean momentum"):
+        check_options({**settings().optimizer, "momentun": 0.9})
+
+
+def factors(settings, epochs, *arguments):
+    scheduler = settings(f"epochs={epochs}", *arguments).scheduler
+    return [lr_factor(scheduler, step, STEPS, epochs) for step in range(epochs * STEPS)]
+
+
+def torch_factors(epochs, make):
+    """The same from a scheduler of torch stepped once an epoch or a step."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler, per_step = make(optimizer)
+    values = []
+    for step in range(epochs * STEPS):
+        values.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if per_step or (step + 1) % STEPS == 0:
+            scheduler.step()
+    return values
+
+
+@pytest.mark.parametrize(
+    ("arguments", "make"),
+    [
+        (["scheduler=constant"], lambda o: (torch.optim.lr_scheduler.ConstantLR(o, 1.0), True)),
+        (
+            ["scheduler=step", "scheduler.step_size=2", "scheduler.gamma=0.5"],
+            lambda o: (torch.optim.lr_scheduler.StepLR(o, 2, 0.5), False),
+        ),
+        (
+            ["scheduler=multistep", "scheduler.milestones=[2,3]"],
+            lambda o: (torch.optim.lr_scheduler.MultiStepLR(o, [2, 3], 0.1), False),
+        ),
+        (["scheduler=cosine"], lambda o: (torch.optim.lr_scheduler.CosineAnnealingLR(o, 5 * STEPS), True)),
+    ],
+    ids=["constant", "step", "multistep", "cosine"],
+)
+def test_schedule_is_torchs(settings, arguments, make):
+    assert factors(settings, 5, *arguments) == pytest.approx(torch_factors(5, make))
+
+
+def test_onecycle_rises_to_the_peak_and_falls_to_nothing(settings):
+    values = factors(settings, 10, "scheduler=onecycle")
+    peak = values.index(max(values))
+    assert values[0] == pytest.approx(0.04) and max(values) == pytest.approx(1.0) and peak == 30
+    assert values[: peak + 1] == sorted(values[: peak + 1]) and values[peak:] == sorted(values[peak:], reverse=True)
+    assert values[-1] < 0.001
+
+
+@pytest.mark.parametrize("name", options("scheduler"))
+def test_warmup_rises_in_a_line_and_then_the_schedule_begins(settings, name):
+    values = factors(settings, 6, f"scheduler={name}", "scheduler.warmup=2")
+    assert values[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
+    assert values[20] == pytest.approx(0.04 if name == "onecycle" else 1.0)
+
+
+def test_scheduler_moves_the_learning_rate_of_every_group(settings, network):
+    optimizer = build_optimizer(network, settings().optimizer, 0.2, 0.01)
+    scheduler = build_scheduler(optimizer, settings("scheduler=step", "scheduler.step_size=1").scheduler, 1, 3)
+    optimizer.step()
+    scheduler.step()
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.1]
