@@ -176,4 +176,6 @@ def run_command(argv: list[str]) -> int:
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the run could take notice
+        return 130
     return max(codes, default=0)

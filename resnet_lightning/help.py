@@ -75,38 +75,64 @@ def type_names(owner: type = Config, prefix: str = "") -> dict[str, str]:
     return names
 
 
-def row(key: str, kind: str, default: str, meaning: str) -> str:
-    """Key, type = default, and a meaning that wraps below itself."""
+class Section(NamedTuple):
+    title: str
+    rows: list[tuple[str, str, str]]  # key, value (type = default), meaning
+
+
+def sections() -> list[Section]:
+    """Everything that can be set, as ``--help`` and the README show it."""
+    types = type_names()
+    flat = entries(conf_folder() / "config.yaml")
+
+    def rows(found: list[Entry]) -> list[tuple[str, str, str]]:
+        shown = [e for e in found if e.key in types or e.key == "devices"]
+        return [(e.key, f"{types.get(e.key, '')} = {e.default}".removeprefix(" = "), e.meaning) for e in shown]
+
+    chosen = {e.key.removeprefix("defaults."): e for e in flat}
+    choices = [(g, chosen[g].default, f"{chosen[g].meaning}: {', '.join(options(g))}") for g in GROUPS]
+    result = [
+        Section("Choices (name=option), each a file of conf/<name>/:", choices),
+        Section("Keys (key=value):", rows(flat)),
+    ]
+    for group in GROUPS:
+        base = conf_folder() / group / "_base.yaml"
+        if base.exists():
+            found = [e for e in entries(base, group) if not e.key.endswith(".name")]
+            result.append(Section(f"Keys of {group}:", rows(found)))
+        else:
+            result.append(Section(f"Keys of {group}, by option:", [option_row(group, name) for name in options(group)]))
+    return result
+
+
+def option_row(group: str, option: str) -> tuple[str, str, str]:
+    """The keys of ``optimizer=adam`` with their defaults, and what the head and the comments of its file say."""
+    path = conf_folder() / group / f"{option}.yaml"
+    found = [e for e in entries(path, group) if not e.key.endswith((".name", ".algorithm"))]
+    keys = ", ".join(e.key.removeprefix(f"{group}.") + f"={e.default}" for e in found)
+    head = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+    notes = [f"{e.key.removeprefix(f'{group}.')}: {e.meaning}" for e in found if e.meaning]
+    return f"{group}={option}", "", f"{keys}. {' '.join([head, *(f'{note}.' for note in notes)])}"
+
+
+def wrapped(key: str, value: str, meaning: str) -> str:
+    """A row for the terminal; the meaning wraps below itself."""
     width = max(shutil.get_terminal_size((120, 24)).columns, 100)
-    value = f"{kind} = {default}".removeprefix(" = ")
-    head = f"  {key:<{KEY_WIDTH}} {value:<{VALUE_WIDTH}}"
-    if not meaning:
-        return head.rstrip()
-    if len(head) > KEY_WIDTH + VALUE_WIDTH + 3:  # a long default has a line of its own
-        return f"{head}\n{row('', '', '', meaning)}"
-    return textwrap.fill(
-        meaning, width, initial_indent=f"{head} ", subsequent_indent=" " * (KEY_WIDTH + VALUE_WIDTH + 4)
-    )
+    head, indent = f"  {key:<{KEY_WIDTH}} {value:<{VALUE_WIDTH}} ", " " * (KEY_WIDTH + VALUE_WIDTH + 4)
+    if len(head) > len(indent):  # a long default has a line of its own
+        return f"{head.rstrip()}\n{textwrap.fill(meaning, width, initial_indent=indent, subsequent_indent=indent)}"
+    return textwrap.fill(meaning, width, initial_indent=head, subsequent_indent=indent)
 
 
 def help_text() -> str:
-    conf, types = conf_folder(), type_names()
-    found = entries(conf / "config.yaml")
-    flat = [e for e in found if e.key in types or e.key == "devices"]
-    choices = {e.key.removeprefix("defaults."): e for e in found if e.key.startswith("defaults.")}
-    lines = [EXAMPLES, "Choices (name=option), each a file of conf/<name>/:"]
-    for group in GROUPS:
-        entry = choices[group]
-        lines.append(row(group, "", entry.default, f"{entry.meaning}: {', '.join(options(group))}"))
-    lines += ["", "Keys (key=value), type, default, meaning:"]
-    lines += [row(e.key, types.get(e.key, ""), e.default, e.meaning) for e in flat]
-    for group in GROUPS:
-        lines += ["", f"Keys of {group}:"]
-        base = conf / group / "_base.yaml"
-        files = [base] if base.exists() else [conf / group / f"{option}.yaml" for option in options(group)]
-        for path in files:
-            shown = [e for e in entries(path, group) if not e.key.endswith((".name", ".algorithm"))]
-            lines += [
-                row(e.key, types.get(e.key, path.stem if path != base else ""), e.default, e.meaning) for e in shown
-            ]
-    return "\n".join(lines)
+    parts = ["\n".join([section.title, *(wrapped(*row) for row in section.rows)]) for section in sections()]
+    return "\n\n".join([EXAMPLES.rstrip(), *parts])
+
+
+def settings_tables() -> str:
+    """The same as Markdown, for the README."""
+    parts = []
+    for title, rows in sections():
+        lines = [f"| `{key}` | {value} | {meaning} |" for key, value, meaning in rows]
+        parts.append("\n".join([title, "", "| key | default | meaning |", "|---|---|---|", *lines]))
+    return "\n\n".join(parts)

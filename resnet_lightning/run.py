@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import json
 import logging
+import os
 import subprocess
 import time
 import traceback
@@ -18,7 +19,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.memory import is_oom_error
 
 from resnet_lightning import hardware
-from resnet_lightning.config import Config, ConfigError, check_batch
+from resnet_lightning.config import Config, ConfigError, check_batch, conf_folder
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.data.sources import DataError
 from resnet_lightning.models.resnet import ResNet
@@ -96,10 +97,12 @@ def quiet_lightning() -> None:
 
 
 def git_commit() -> str | None:
-    """The commit of the working directory, with ``+changes`` where files differ from it; None outside of git."""
+    """The commit of our checkout, else of the working directory, with ``+changes`` where files differ; None without."""
+    checkout = conf_folder().parent
+    place = checkout if (checkout / ".git").exists() else Path.cwd()
+    ask = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
-        ask = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
-        return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(ask, cwd=place, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -273,4 +276,4 @@ def closing_lines(result: RunResult, folder: Path) -> str:
         lines += [f"{duration(result.seconds or 0)}, {speed} in training{memory}"]
     if result.status != "done":
         lines += [f"{result.status}: {result.reason}"]
-    return "\n".join([*lines, str(folder)])
+    return "\n".join([*lines, os.path.relpath(folder)])

@@ -105,7 +105,7 @@ def test_console_says_what_and_how_well_in_few_lines(finished):
     lines = console.strip().splitlines()
     assert lines[0].startswith("model       resnet10") and lines[3] == "parameters  2,646"
     assert sum(line.startswith("epoch ") for line in lines) == 3
-    assert f"{100 * result.test['accuracy']:.2f} %" in console and lines[-1] == str(folder)
+    assert f"{100 * result.test['accuracy']:.2f} %" in console and lines[-1] == f"outputs/{folder.name}"
     assert len(lines) < 20
     for noise in ("Warning", "Tip", "TPU", "GPU available", "Traceback"):
         assert noise not in console
