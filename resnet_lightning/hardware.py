@@ -52,10 +52,12 @@ def check_hardware(accelerator: str, devices: Any, precision: str) -> None:
         largest = max(devices) if isinstance(devices, list) else wanted - 1
         if largest >= count:
             raise ConfigError(f"devices={devices} is not possible: this machine has {count} GPU(s), numbered from 0.")
-    elif isinstance(devices, list) and devices != [0]:
+    elif isinstance(devices, list):
         raise ConfigError(
             f"devices={devices} is not possible on {kind}: a list numbers GPUs. Use a count, as in devices=1."
         )
+    elif kind == "mps" and (device_count(devices) or 1) > 1:
+        raise ConfigError(f"devices={devices} is not possible on mps: there is one.")
     if precision == "16" and kind == "cpu":
         raise ConfigError("precision=16 is not possible on a CPU: use bf16, 32 or auto.")
 
@@ -77,14 +79,16 @@ def pick_precision(precision: str, kind: str) -> str:
     return "bf16" if computes_in_bf16(kind) else "32"
 
 
-def set_threads(threads: int | None) -> int:
-    """Fix the number of CPU threads of torch (None = the cores this process may use) and return it.
+def set_threads(threads: int | None, processes: int) -> int:
+    """Fix the number of CPU threads of torch in each process of a run and return it; None shares the cores evenly.
 
     The number is part of a result: sums are split among the threads, so another number gives other last bits.
     """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or min(usable, torch.get_num_threads()))
-    return torch.get_num_threads()
+    count = threads or max(1, min(usable, torch.get_num_threads()) // processes)
+    torch.set_num_threads(count)
+    os.environ["OMP_NUM_THREADS"] = str(count)  # else Lightning sets another number in runs of several processes
+    return count
 
 
 def device_name(device: torch.device) -> str:
@@ -104,7 +108,7 @@ def cpu_name() -> str:
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Largest memory so far in MiB: of the allocator on a GPU, else of this process; None where nobody knows it."""
+    """Largest memory so far in MiB: of the allocator on a GPU, else of this process; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
     try:
@@ -113,6 +117,16 @@ def peak_memory(device: torch.device) -> float | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def process_age() -> float | None:
+    """Seconds since this process started, to a hundredth; None where the system does not tell (only Linux does here)."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return None
+    return uptime - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def fits(size: int, device: torch.device) -> bool:

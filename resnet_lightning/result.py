@@ -13,9 +13,16 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from resnet_lightning.config import ConfigError, differing_keys
+
 FILE_NAME = "result.json"
 INNERMOST_LIST = re.compile(r"\[[^\[\]{}\"]*\]")  # of numbers: it takes one line
-Status = Literal["running", "done", "failed", "oom", "diverged", "interrupted"]
+Status = Literal[
+    "running", "done", "failed", "oom", "diverged", "interrupted",
+    "crashed", "killed", "timeout",  # what only the launcher of a sweep sees
+]  # fmt: skip
+
+FINISHED = ("done", "diverged")  # another attempt would end the same way
 
 
 @contextmanager
@@ -59,24 +66,28 @@ class RunResult:
     overrides: list[str]
     config: dict[str, Any]
     seed: int
+    choices: dict[str, str] = field(default_factory=dict)  # model, stem, data, augment, optimizer, scheduler by option
     name: str = ""
     reason: str | None = None  # one sentence on why the status is not done
     exit_code: int = 1
+    attempts: int = 1  # how often a sweep started it
     started: str | None = None  # local time, ISO 8601 with offset
     selection: str = "validation"  # what chose best_epoch; "test": test figures are the best of all epochs
     best_epoch: int | None = None  # from 1
     epochs_done: int = 0
-    train: dict[str, Any] = field(default_factory=dict)  # last epoch, training mode, augmented: loss, accuracy, images
-    val: dict[str, Any] = field(default_factory=dict)  # best epoch: loss, accuracy, images, per_class_accuracy
+    train: dict[str, Any] = field(default_factory=dict)  # best epoch, training mode, augmented: loss, accuracy, ...
+    val: dict[str, Any] = field(default_factory=dict)  # best epoch: loss, accuracy, per_class_accuracy, images
     test: dict[str, Any] = field(default_factory=dict)  # best epoch: the same and confusion_matrix
     model: dict[str, Any] = field(default_factory=dict)  # stem, stages, parameters, multiply_accumulates
     data: dict[str, Any] = field(default_factory=dict)  # classes, image shape, images in each split, mean, std
     seconds: float | None = None  # all of it, from reading the data to the last figure
+    startup_seconds: float | None = None  # from the start of the process to its first step
     train_seconds: float | None = None  # the training steps alone
     epoch_seconds: list[float] = field(default_factory=list)  # training steps of each epoch
     images_per_second: float | None = None  # training steps, first epoch left out where there are more
     peak_memory: float | None = None  # of the process on a CPU, of the GPU's allocator on a GPU
     device: str | None = None
+    visible_devices: str | None = None  # CUDA_VISIBLE_DEVICES of the run
     precision: str | None = None  # 32, bf16 or 16: what auto came to
     threads: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
@@ -102,6 +113,25 @@ class RunResult:
             return cls(**{key: value for key, value in content.items() if key in known})
         except (AttributeError, TypeError) as error:
             raise ValueError(f"{folder / FILE_NAME} is not the record of a run: {error}") from error
+
+
+def status_in(folder: Path, settings: dict[str, Any]) -> str:
+    """The status of the run in a folder; ``waiting`` where there is no readable record.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings than these.
+    """
+    try:
+        result = RunResult.read(folder)
+    except (OSError, ValueError):
+        return "waiting"
+    differing = differing_keys(result.config, settings)
+    if differing:
+        raise ConfigError(
+            f"{folder} holds a run with other settings ({'; '.join(differing[:5])}; there / here): "
+            "move it away, or choose another folder or name=."
+        )
+    return result.status
 
 
 def without_nan(value: Any) -> Any:

@@ -1,56 +1,74 @@
 """From settings to one trained, evaluated and recorded run: the one place where the parts meet."""
 
 import datetime
-import hashlib
-import json
 import logging
 import os
 import subprocess
 import time
 import traceback
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.memory import is_oom_error
 
-from resnet_lightning import hardware
-from resnet_lightning.config import Config, ConfigError, check_batch, conf_folder
+from resnet_lightning import hardware, hparams
+from resnet_lightning.config import (
+    Config,
+    ConfigError,
+    DataError,
+    check_batch,
+    conf_folder,
+    device_count,
+    plain_settings,
+)
 from resnet_lightning.data.datamodule import ImageDataModule
-from resnet_lightning.data.sources import DataError
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.summary import model_facts, summary
-from resnet_lightning.result import RunResult
+from resnet_lightning.result import FINISHED, RunResult, status_in
+from resnet_lightning.text import duration, percent
 from resnet_lightning.training.checkpoint import AtomicCheckpointIO, Checkpoints, load_best
 from resnet_lightning.training.classifier import Diverged, ImageClassifier
-from resnet_lightning.training.console import Console, duration, percent
+from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
-from resnet_lightning.training.metrics import per_class_accuracy
 from resnet_lightning.training.tracking import Events, Tracking
 
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, folder: Path, overrides: list[str]) -> RunResult:
+def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, str]) -> RunResult:
     """Train, evaluate and record one run in ``folder``. Whatever happens to it, ``result.json`` says so.
 
+    A folder that holds this run, finished, is left as it is.
+
+    Args:
+        overrides: the settings as the user wrote them, for the record.
+        choices: the chosen option of each group, ``{"model": "resnet18", ...}``.
+
     Raises:
-        ConfigError: the settings do not fit the data; nothing has been trained.
+        ConfigError: the settings do not fit the data, or the folder holds another run; nothing has been trained.
     """
+    settings = plain_settings(config)
+    if status_in(folder, settings) in FINISHED:
+        result = RunResult.read(folder)
+        log.info(f"finished before\n{closing_lines(result, folder)}")
+        return result
     quiet_lightning()
-    threads = hardware.set_threads(config.threads)
+    threads = hardware.set_threads(config.threads, device_count(config.devices) or 1)
     result = RunResult(
         status="running",
         overrides=overrides,
-        config=asdict(config),
+        choices=choices,
+        config=settings,
         seed=config.seed,
         name=config.name or f"{config.model.name}_{config.data.name}",
         started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         threads=threads,
+        visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
         versions=hardware.versions(),
         git_commit=git_commit(),
     )
@@ -97,12 +115,13 @@ def quiet_lightning() -> None:
 
 
 def git_commit() -> str | None:
-    """The commit of our checkout, else of the working directory, with ``+changes`` where files differ; None without."""
+    """The commit of this checkout, with ``+changes`` where files differ from it; None for an installed package."""
     checkout = conf_folder().parent
-    place = checkout if (checkout / ".git").exists() else Path.cwd()
+    if not (checkout / ".git").exists():
+        return None
     ask = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
     try:
-        return subprocess.run(ask, cwd=place, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(ask, cwd=checkout, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -117,7 +136,10 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     classifier = build_classifier(config, data)
     result.model = model_facts(cast(ResNet, classifier.network), config, data.image_shape)
     result.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))
-    events = open_events(config, folder, result.precision) if hardware.is_first_process() else None
+    events = None
+    if hardware.is_first_process():
+        settings = hparams.columns(config, result.choices, result.overrides) | {"precision": result.precision}
+        events = Events(folder, settings, hparams.group_name(config))
     tracking = Tracking(folder, "val" if data.selection == "validation" else "test", events)
     checkpoints = Checkpoints(folder, result.config)
     trainer = build_trainer(config, folder, result.precision, [stop, tracking, Console(data.selection), checkpoints])
@@ -127,9 +149,11 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     try:
         trainer.fit(classifier, datamodule=data)
         record_training(result, classifier, tracking, checkpoints)
+        if checkpoints.best is None:
+            raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
         load_best(folder, classifier.network)
         trainer.test(classifier, datamodule=data, verbose=False)
-        record_test(result, classifier)
+        result.test = classifier.test_sums
     finally:
         record_training(result, classifier, tracking, checkpoints)
         result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
@@ -159,12 +183,6 @@ def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
     )
 
 
-def open_events(config: Config, folder: Path, precision: str) -> Events:
-    settings = flat_settings(config, precision)
-    group = {key: value for key, value in settings.items() if key != "seed"}
-    return Events(folder, settings, hashlib.sha256(json.dumps(group).encode()).hexdigest()[:16])
-
-
 def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[Any]) -> Trainer:
     kind = hardware.pick_accelerator(config.accelerator)
     return Trainer(
@@ -177,7 +195,7 @@ def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[
         default_root_dir=folder,
         logger=False,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # else a SLURM job counts SLURM's processes
         enable_checkpointing=True,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -186,33 +204,12 @@ def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[
     )
 
 
-def flat_settings(config: Config, precision: str) -> dict[str, bool | int | float | str]:
-    """The flat keys of a run with plain values: the columns of TensorBoard's table."""
-    augment = asdict(config.augment) | asdict(config.augment.color_jitter)
-    toggles = [key for key, value in augment.items() if value and key != "color_jitter"]
-    return {
-        "model": config.model.name,
-        "data": config.data.name,
-        "augment": "+".join(toggles) or "none",
-        "optimizer": config.optimizer["name"],
-        "scheduler": config.scheduler["name"],
-        "activation": config.activation,
-        "lr": config.lr,
-        "batch": config.batch,
-        "epochs": config.epochs,
-        "dropout": config.dropout,
-        "weight_decay": config.weight_decay,
-        "label_smoothing": config.label_smoothing,
-        "precision": precision,
-        "seed": config.seed,
-    }
-
-
 def record_training(
     result: RunResult, classifier: ImageClassifier, tracking: Tracking, checkpoints: Checkpoints
 ) -> None:
     history = classifier.history
     seconds = tracking.epoch_seconds[: len(history)]
+    result.startup_seconds = tracking.startup_seconds
     result.epochs_done, result.epoch_seconds, result.train_seconds = len(history), seconds, sum(seconds)
     steady = list(zip(history, seconds, strict=False))[1:] or list(zip(history, seconds, strict=False))
     if steady:  # the first epoch also warms up
@@ -220,18 +217,7 @@ def record_training(
         result.images_per_second = images / sum(time for _, time in steady)
     if checkpoints.best:
         result.best_epoch = checkpoints.best["epoch"]
-        result.train, result.val = (with_classes(checkpoints.best[split]) for split in ("train", "val"))
-
-
-def record_test(result: RunResult, classifier: ImageClassifier) -> None:
-    sums = classifier.tally("test").total()
-    result.test = with_classes(sums) | {"confusion_matrix": sums["confusion_matrix"]}
-
-
-def with_classes(sums: dict[str, Any]) -> dict[str, Any]:
-    """Replace the confusion matrix by what the record keeps of it."""
-    kept = {key: value for key, value in sums.items() if key != "confusion_matrix"}
-    return {**kept, "per_class_accuracy": per_class_accuracy(sums["confusion_matrix"])}
+        result.train, result.val = checkpoints.best["train"], checkpoints.best["val"]
 
 
 def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, folder: Path) -> None:
@@ -244,7 +230,8 @@ def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, 
     positions = data.test_dataloader().positions()
     predicted = torch.cat(classifier.test_predictions).cpu()
     images, labels = data.data.test.images[positions], data.data.test.labels[positions]
-    figures.draw_predictions(images, labels, predicted, data.classes, test, folder / "predictions.png")
+    wrong = round(result.test["images"] * (1 - result.test["accuracy"]))
+    figures.draw_predictions(images, labels, predicted, wrong, data.classes, test, folder / "predictions.png")
 
 
 def opening_lines(result: RunResult, data: ImageDataModule) -> str:

@@ -11,6 +11,8 @@ for the same parameters. The exception is hue: a rotation of the colour about th
 
 import math
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,8 +23,15 @@ from resnet_lightning.config import AugmentConfig
 GREY = (0.2989, 0.587, 0.114)  # share of red, green, blue in the brightness (ITU-R BT.601, as in torchvision)
 CROP_RATIO = (3 / 4, 4 / 3)  # width / height of a random resized crop
 ERASING_AREA, ERASING_RATIO = (0.02, 0.33), (0.3, 3.3)  # share of the image, height / width
+CROSS = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))  # product with (1, 1, 1): the grey axis
 ATTEMPTS = 10  # boxes drawn for an image until one fits into it
 BOX_DRAWS = 2 * ATTEMPTS + 2
+
+
+@cache
+def constant(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    """A float tensor that is copied to a device once: each copy would make the host wait for a GPU."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 class Augment:
@@ -38,8 +47,8 @@ class Augment:
 
     def __init__(self, config: AugmentConfig, mean: Sequence[float], std: Sequence[float]) -> None:
         self.config = config
-        self.mean = torch.tensor(mean if config.normalize else [0.0] * len(mean), dtype=torch.float32)
-        self.std = torch.tensor(std if config.normalize else [1.0] * len(std), dtype=torch.float32)
+        self.mean = tuple(mean) if config.normalize else (0.0,) * len(mean)
+        self.std = tuple(std) if config.normalize else (1.0,) * len(std)
         jitter = config.color_jitter
         needs = {
             "crop": BOX_DRAWS if config.random_resized_crop else 2 if config.random_crop else 0,
@@ -86,7 +95,7 @@ class Augment:
         """Matrices (N, 2, 3) from output to input pixels, and windows (N, 4) = left, top, width, height of the crop."""
         count, _, height, width = shape
         device = next(iter(chosen.values())).device
-        window = torch.tensor([0.0, 0.0, width, height], device=device).repeat(count, 1)
+        window = constant((0.0, 0.0, width, height), device).repeat(count, 1)
         if self.config.random_resized_crop:
             area = (self.config.random_resized_crop, 1.0)
             window = torch.stack(random_boxes(chosen["crop"], area, CROP_RATIO, height, width, (height, width)), dim=1)
@@ -103,7 +112,7 @@ class Augment:
 
     def colour(self, pixels: Tensor, chosen: dict[str, Tensor]) -> Tensor:
         """Apply all colour toggles and the normalisation to (N, C, H, W) pixels between 0 and 255."""
-        mean, std = self.mean.to(pixels.device), self.std.to(pixels.device)
+        mean, std = constant(self.mean, pixels.device), constant(self.std, pixels.device)
         if not chosen.keys() & {"brightness", "contrast", "saturation", "hue", "grayscale"}:
             return torch.addcmul((-mean / std)[:, None, None], pixels, (1 / (255 * std))[:, None, None])
         matrix, offset = self.colour_matrix(pixels.mean(dim=(2, 3)) / 255, chosen)
@@ -119,7 +128,7 @@ class Augment:
         count, channels = average.shape
         jitter, device = self.config.color_jitter, average.device
         identity = torch.eye(channels, device=device)
-        grey = torch.tensor(GREY, device=device) / sum(GREY) if channels == 3 else torch.ones(1, device=device)
+        grey = constant(GREY, device) / sum(GREY) if channels == 3 else torch.ones(1, device=device)
         to_grey = grey.expand(channels, channels)  # every row gives the brightness
         matrix, offset = identity.repeat(count, 1, 1), torch.zeros(count, channels, device=device)
         if "brightness" in chosen:
@@ -167,7 +176,7 @@ def hue_rotation(angle: Tensor) -> Tensor:
     """(N,) radians -> (N, 3, 3) rotations of red, green, blue about the grey axis (Rodrigues' formula)."""
     device = angle.device
     cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    cross = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]], device=device) / math.sqrt(3)
+    cross = constant(CROSS, device) / math.sqrt(3)
     return cosine * torch.eye(3, device=device) + sine * cross + (1 - cosine) / 3
 
 
@@ -197,7 +206,8 @@ def random_boxes(
     if inverse:
         ratios = 1 / ratios
     wide, tall = torch.round(torch.sqrt(areas * ratios)), torch.round(torch.sqrt(areas / ratios))
-    fits = (wide > 0) & (tall > 0) & (wide <= width) & (tall <= height)
+    room = 1 if inverse else 0  # torchvision erases no rectangle as wide or as high as the image
+    fits = (wide > 0) & (tall > 0) & (wide <= width - room) & (tall <= height - room)
     first = fits.float().argmax(dim=1, keepdim=True)
     found = fits.any(dim=1)
     wide = torch.where(found, wide.gather(1, first)[:, 0], otherwise[1])
@@ -224,7 +234,7 @@ def affine(window: Tensor, mirror: Tensor, angle: Tensor, height: int, width: in
     rows = rows * torch.stack([scale_x, scale_y], dim=1)[:, :, None]
     # ... and on to the middle of the crop
     centre = torch.stack([left + (wide - 1) / 2, top + (high - 1) / 2], dim=1)
-    shift = centre - (rows @ torch.tensor([[middle_x], [middle_y]], device=window.device)).squeeze(2)
+    shift = centre - (rows @ constant(((middle_x,), (middle_y,)), window.device)).squeeze(2)
     return torch.cat([rows, shift[:, :, None]], dim=2)
 
 
@@ -246,11 +256,11 @@ def resample(pixels: Tensor, matrix: Tensor, window: Tensor, rotated: bool) -> T
     start, extent = window[:, :2, None], window[:, 2:, None]
     weight = None
     if rotated:  # a pixel whose centre is beyond the edge fades out over the width of one output pixel
-        size = torch.tensor([[width], [height]], device=device)
+        size = constant(((width,), (height,)), device)
         inside = torch.minimum(place - start + 0.5, start + extent - 0.5 - place) * size / extent + 0.5
         weight = inside.clamp(0, 1).prod(dim=1).view(count, 1, height, width)
     place = torch.minimum(torch.maximum(place, start), start + extent - 1)
-    size = torch.tensor([width, height], device=device)
+    size = constant((width, height), device)
     grid = (2 * place.transpose(1, 2) + 1) / size - 1  # grid_sample counts from -1 to 1, edge to edge
     out = F.grid_sample(pixels, grid.view(count, height, width, 2), padding_mode="zeros", align_corners=False)
     return out if weight is None else out * weight

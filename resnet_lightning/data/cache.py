@@ -18,8 +18,8 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_lightning.config import DataConfig
-from resnet_lightning.data.sources import SPLITS, Bytes, DataError, Source, open_source
+from resnet_lightning.config import DataConfig, DataError
+from resnet_lightning.data.sources import SPLITS, Bytes, Source, open_source
 from resnet_lightning.result import atomic_write
 
 VERSION = 1  # of the format; another one is made anew
@@ -45,11 +45,13 @@ def load(config: DataConfig) -> DataSet:
     Raises:
         DataError: the files of the data set are missing or damaged.
     """
+    if Path(config.root).is_file():
+        raise DataError(f"data.root={config.root} is a file: it must be a folder.")
     if config.name == "folder" and not Path(config.root).is_dir():
         raise DataError(f"data.root={config.root} is no folder: data=folder reads <data.root>/train/<class>/*.png.")
     folder = cache_folder(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{folder.name}.lock")):
+    with FileLock(folder.with_name(f"{config.name}.lock")):  # of all sizes: they share the downloaded files
         manifest = read_manifest(folder)
         source = None
         if manifest is None or config.name == "folder":  # a user's folder may have changed since
@@ -57,15 +59,16 @@ def load(config: DataConfig) -> DataSet:
         if source and (manifest is None or manifest["fingerprint"] != source.fingerprint):
             build(source, folder, config.image_size)
             manifest = read_manifest(folder)
-    assert manifest is not None
-    return open_cache(folder, manifest)
+        assert manifest is not None
+        return open_cache(folder, manifest)
 
 
 def cache_folder(config: DataConfig) -> Path:
     root = Path(config.root).absolute()
     name = f"{config.name}_{config.image_size}"
-    if writable(root):
-        return root / "resnet_lightning_cache" / name
+    beside = root / "resnet_lightning_cache"
+    if writable(beside):
+        return beside / name
     if config.name == "folder":  # roots share the user's cache, folders of the same size must not
         name += "_" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet_lightning" / name

@@ -48,6 +48,7 @@ class ImageDataModule(LightningDataModule):
         self.config, self.augment_config = data, augment
         self.batch, self.eval_batch, self.seed = batch, eval_batch, seed
         self._data: DataSet | None = None
+        self._ready = False
         self._placed: dict[str, ImageSet] = {}
 
     def prepare_data(self) -> None:
@@ -56,13 +57,14 @@ class ImageDataModule(LightningDataModule):
         Raises:
             DataError: files are missing or damaged.
         """
-        cache.load(self.config)
+        self._data = self._data or cache.load(self.config)
 
     def setup(self, stage: str = "") -> None:
         """Open the cache and fix the split: the same for every run with this ``val_size`` and ``val_seed``."""
-        if self._data is not None:
+        if self._ready:
             return
-        self._data = data = cache.load(self.config)
+        self._data = data = self._data or cache.load(self.config)
+        self._ready = True
         labels = data.train.labels
         generator = stream(self.config.val_seed, 0, "validation split")
         self.val_index = stratified(labels, held_out(self.config.val_size, len(labels)), generator)

@@ -43,11 +43,11 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.data.images.device == self.device or self.device.type != "cuda":
-            return (batch.map(lambda tensor: tensor.to(self.device)) for batch in self.batches())
+            return (batch.map(lambda tensor: tensor.to(self.device, non_blocking=True)) for batch in self.batches())
         return copied_ahead(self.batches(), self.device)
 
     def batches(self) -> Iterator[Batch]:
-        for chosen in self.index.split(self.batch):
+        for chosen in self.index.to(self.data.images.device).split(self.batch):
             yield self.take(chosen[self.rank :: self.processes])
 
     def positions(self) -> Tensor:
@@ -55,7 +55,6 @@ class Loader:
         return torch.cat([chosen[self.rank :: self.processes] for chosen in self.index.split(self.batch)])
 
     def take(self, chosen: Tensor, draws: Tensor | None = None) -> Batch:
-        chosen = chosen.to(self.data.images.device)
         return Batch(self.data.images[chosen], self.data.labels[chosen], draws)
 
 
@@ -90,8 +89,9 @@ class TrainLoader(Loader):
     def batches(self) -> Iterator[Batch]:
         generator = stream(self.seed, self.epoch(), "data")
         order = self.index[torch.randperm(len(self.index), generator=generator)]
+        order = order.to(self.data.images.device)  # once an epoch: each copy makes the host wait for a GPU
         for chosen in order[: len(self) * self.batch].split(self.batch):
-            draws = torch.rand(self.batch, self.draws, generator=generator)
+            draws = torch.rand(self.batch, self.draws, generator=generator, pin_memory=self.device.type == "cuda")
             yield self.take(chosen[self.rank :: self.processes], draws[self.rank :: self.processes])
 
 
@@ -109,10 +109,10 @@ def copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Bat
     with ThreadPoolExecutor(max_workers=1) as worker:
         coming = worker.submit(fetch)
         while (batch := coming.result()) is not None:
-            coming = worker.submit(fetch)
             current = torch.cuda.current_stream(device)
-            current.wait_stream(stream)
+            current.wait_stream(stream)  # before the next copy is queued there: the step need not wait for that one
             for tensor in batch:
                 if tensor is not None:
                     tensor.record_stream(current)  # its memory must not be reused before the step is done with it
+            coming = worker.submit(fetch)
             yield batch

@@ -20,13 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_lightning.config import DataError
+
 Bytes = NDArray[np.uint8]
 SPLITS = ("train", "test")
 CHUNK = 512  # images read, resized and written at a time
-
-
-class DataError(RuntimeError):
-    """Data that is missing or damaged; the message says what, where it comes from and what to do."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,8 @@ def read_cifar(root: Path, variant: str) -> Source:
         return [name for name, md5 in files if not check_integrity(folder / name, md5)]
 
     if bad():
-        fetch(root, official.filename, [official.url], official.tgz_md5, "163 MB", extract=True)
+        size = "170 MB" if variant == "cifar10" else "169 MB"
+        fetch(root, official.filename, [official.url], official.tgz_md5, size, extract=True)
         if bad():
             raise DataError(f"{folder / bad()[0]} is missing or damaged after unpacking {root / official.filename}.")
     label_key = "labels" if variant == "cifar10" else "fine_labels"
@@ -272,10 +271,15 @@ def read_image(path: Path, size: int) -> Bytes:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as opened:
+            image: Image.Image = opened
+            if image.mode in ("I", "F"):
+                raise ValueError("its pixels have no known range: save it with 8 or 16 bits a channel")
+            if image.mode.startswith("I;16"):  # convert() would cut everything above 255
+                image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
             upright = ImageOps.exif_transpose(image).convert("RGB")
             return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}): repair or remove it.") from error
 
 

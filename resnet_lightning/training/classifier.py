@@ -50,8 +50,10 @@ class ImageClassifier(LightningModule):
         if compiled:
             self.network.compile()
         self.optimizer_options, self.scheduler_options = optimizer, scheduler
+        self.epoch_lr = lr  # of the first step of the epoch
         self.lr, self.weight_decay, self.label_smoothing, self.seed = lr, weight_decay, label_smoothing, seed
         self.history: list[dict[str, Any]] = []  # a row an epoch; see end_epoch
+        self.test_sums: dict[str, Any] = {}  # of the last test
         self.test_predictions: list[Tensor] = []  # (n,) predicted classes of each test batch of this process
         self.tallies = nn.ModuleDict({f"{split}_tally": Tally(num_classes) for split in ("train", "val", "test")})
 
@@ -64,18 +66,23 @@ class ImageClassifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.tally("train").reset()
-        torch.manual_seed(stream_seed(self.seed, self.current_epoch, "dropout"))
+        torch.manual_seed(stream_seed(self.seed, self.current_epoch, f"dropout of process {self.global_rank}"))
+        self.epoch_lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         logits = self(batch.images)
         loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
         tally = self.tally("train")
         tally.add(loss, logits, batch.labels)
-        if (self.device.type == "cpu" or batch_idx % LOOK_EVERY == 0) and not torch.isfinite(tally.loss_sum):
-            raise Diverged(
-                f"The loss is {float(loss)} at step {batch_idx + 1} of epoch {self.current_epoch + 1}, lr {self.lr:g}."
-            )
+        if self.looks_at(batch_idx) and not torch.isfinite(tally.loss_sum):
+            step, lr = batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
+            loss = loss.detach()
+            raise Diverged(f"The loss is {loss.item()} at step {step} of epoch {self.current_epoch + 1}, lr {lr:g}.")
         return loss
+
+    def looks_at(self, batch_idx: int) -> bool:
+        """Whether to look at the loss in this step; one of several processes never does, it would leave the others."""
+        return self.trainer.world_size == 1 and (self.device.type == "cpu" or batch_idx % LOOK_EVERY == 0)
 
     def on_validation_epoch_start(self) -> None:
         self.tally("val").reset()
@@ -89,11 +96,9 @@ class ImageClassifier(LightningModule):
             return
         train, val = self.tally("train").total(), self.tally("val").total()
         if not math.isfinite(train["loss"]):
-            raise Diverged(f"The loss is {train['loss']} in epoch {self.current_epoch + 1}, lr {self.lr:g}.")
-        lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        self.history.append(
-            {"epoch": self.current_epoch + 1, "step": self.global_step, "lr": lr, "train": train, "val": val}
-        )
+            raise Diverged(f"The loss is {train['loss']} in epoch {self.current_epoch + 1}, lr {self.epoch_lr:g}.")
+        head = {"epoch": self.current_epoch + 1, "step": self.global_step, "lr": self.epoch_lr}
+        self.history.append({**head, "train": train, "val": val})
         metrics = {
             f"{split}/{key}": sums[key]
             for split, sums in (("train", train), ("val", val))
@@ -107,6 +112,11 @@ class ImageClassifier(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self.test_predictions.append(self._count("test", batch).argmax(dim=1))
+
+    def on_test_epoch_end(self) -> None:
+        # here, not after the test: Lightning then moves the sums to the CPU, where several GPUs cannot add them up
+        self.test_sums = self.tally("test").total()
+        self.test_sums["confusion_matrix"] = self.tally("test").confusion.tolist()
 
     def _count(self, split: str, batch: Batch) -> Tensor:
         logits: Tensor = self(batch.images)

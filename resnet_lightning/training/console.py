@@ -8,21 +8,10 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
+from resnet_lightning.text import duration, percent
 from resnet_lightning.training.classifier import ImageClassifier
 
 log = logging.getLogger(__name__)
-
-
-def duration(seconds: float) -> str:
-    """``8.3 s``, ``2 min 05 s``, ``3 h 07 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.2f} %"
 
 
 class Console(Callback):

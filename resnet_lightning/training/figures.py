@@ -89,13 +89,14 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
 
 
 def draw_predictions(
-    images: Tensor, labels: Tensor, predicted: Tensor, classes: Sequence[str], title: str, path: Path
+    images: Tensor, labels: Tensor, predicted: Tensor, wrong_count: int, classes: Sequence[str], title: str, path: Path
 ) -> None:
     """Above the first test images, below the first wrong ones; true and predicted class, wrong ones framed in red.
 
     Args:
         images: (N, C, H, W) uint8.
         labels, predicted: (N,) class numbers.
+        wrong_count: of the whole test set; one of several processes has its share of the images only.
     """
     count = COLUMNS * ROWS
     wrong = (labels != predicted).nonzero()[:, 0]
@@ -106,7 +107,7 @@ def draw_predictions(
         )
     ]
     if len(wrong):
-        halves.append((f"the first {min(count, len(wrong))} of {len(wrong):,} wrong ones", wrong[:count].tolist()))
+        halves.append((f"the first {min(count, len(wrong))} of {wrong_count:,} wrong ones", wrong[:count].tolist()))
     with plt.rc_context({"font.size": 9}):
         figure = plt.figure(figsize=(COLUMNS * 1.25, len(halves) * (ROWS * 1.65 + 0.4)), layout="constrained")
         figure.suptitle(title, fontsize=11)

@@ -6,7 +6,12 @@ import threading
 from types import FrameType
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+
+from resnet_lightning.hardware import is_first_process
+
+AGREE_EVERY = 20  # steps between two exchanges in a run of several processes
 
 
 class Interrupted(Exception):
@@ -47,9 +52,16 @@ class StopOnSignal(Callback):
         self.received = signum
         if not self._training:
             raise Interrupted(signum)
-        print(f"\n{signal.Signals(signum).name}: stopping after this step; once more stops at once.", flush=True)
+        if is_first_process():
+            print(f"\n{signal.Signals(signum).name}: stopping after this step; once more stops at once.", flush=True)
 
-    def _stop(self) -> None:
+    def _stop(self, trainer: Trainer, batch_idx: int) -> None:
+        """Raise if a signal has come; several processes exchange it now and then, so that all stop at one step."""
+        if trainer.world_size > 1:
+            if batch_idx % AGREE_EVERY:
+                return
+            signum = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
+            self.received = int(trainer.strategy.reduce(signum, reduce_op="max")) or None
         if self.received is not None:
             self._training = False
             raise Interrupted(self.received)
@@ -63,7 +75,7 @@ class StopOnSignal(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._stop()
+        self._stop(trainer, batch_idx)
 
     def on_validation_batch_end(
         self,
@@ -74,4 +86,4 @@ class StopOnSignal(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._stop()
+        self._stop(trainer, batch_idx)

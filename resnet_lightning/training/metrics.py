@@ -26,14 +26,19 @@ class Tally(nn.Module):
 
     @torch.no_grad()
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Count a batch: mean loss (), logits (N, num_classes), labels (N,)."""
+        """Count a batch: mean loss (), logits (N, num_classes), labels (N,); N may be 0 in one of several processes."""
+        if len(labels) == 0:  # the mean of nothing is NaN
+            return
         self.loss_sum += loss.detach().float() * len(labels)
         cells = labels * len(self.confusion) + logits.argmax(dim=1)
         # not bincount: on a GPU it waits for the largest value
         self.confusion.view(-1).index_add_(0, cells, torch.ones_like(cells))
 
     def total(self) -> dict[str, Any]:
-        """Loss (mean per sample), accuracy (0..1), images and the confusion matrix, over all processes of the run."""
+        """Loss (mean per sample), accuracy, accuracy of each class (0..1) and images, over all processes of the run.
+
+        Adds up the processes, once: after it, ``confusion`` is that of all of them.
+        """
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             for sums in (self.loss_sum, self.confusion):
                 torch.distributed.all_reduce(sums)
@@ -43,7 +48,7 @@ class Tally(nn.Module):
             "loss": float(self.loss_sum) / max(images, 1),
             "accuracy": int(confusion.diagonal().sum()) / max(images, 1),
             "images": images,
-            "confusion_matrix": confusion.tolist(),
+            "per_class_accuracy": per_class_accuracy(confusion.tolist()),
         }
 
 

@@ -25,6 +25,10 @@ def check_options(options: dict[str, Any]) -> None:
     for key in options.keys() - {"name", "algorithm"}:
         if key not in known:
             raise ConfigError(f"optimizer.{key} is no option of {options['algorithm']}.{nearest(key, known)}")
+    try:
+        build_optimizer(nn.Linear(1, 1), options, 0.1, 0.0)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"optimizer={options['name']} is not possible with these options: {error}.") from error
 
 
 def build_optimizer(network: nn.Module, options: dict[str, Any], lr: float, weight_decay: float) -> Optimizer:

@@ -9,28 +9,26 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
-from tensorboard.plugins.hparams.summary_v2 import _summary_pb
 from torch.utils.tensorboard import SummaryWriter
 
+from resnet_lightning import hparams
+from resnet_lightning.hardware import process_age
 from resnet_lightning.training.classifier import ImageClassifier
 
 
 class Events:
     """The TensorBoard events of a run: scalars against the epoch, and its row in the HPARAMS tab.
 
-    Lightning's logger would show a metric of -1 in that tab, turn switches into numbers and start a second file for the
-    test; here the plugin's own records are written. A run that is killed keeps an open row.
+    Not Lightning's logger: it starts a second file for the test.
 
     Args:
         folder: of the run.
-        settings: columns of the tab; values of type bool, int, float or str.
-        group: runs of the same group (that differ by the seed only) become one row with mean metrics.
+        settings, group: of the row, see ``hparams``.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], group: str) -> None:
         self.writer = SummaryWriter(folder)
-        self._add(summary_v2.hparams_pb(settings, trial_id=group))
+        self._add(hparams.session_start(settings, group))
 
     def scalars(self, metrics: dict[str, float], epoch: int) -> None:
         for name, value in metrics.items():
@@ -39,10 +37,7 @@ class Events:
         self.writer.flush()
 
     def close(self, success: bool) -> None:
-        """End the row; its metrics are the last scalars of the run."""
-        status = api_pb2.STATUS_SUCCESS if success else api_pb2.STATUS_FAILURE
-        end = plugin_data_pb2.HParamsPluginData(session_end_info=plugin_data_pb2.SessionEndInfo(status=status))
-        self._add(_summary_pb(metadata.SESSION_END_INFO_TAG, end))
+        self._add(hparams.session_end(success))
         self.writer.close()
 
     def _add(self, summary: Any) -> None:
@@ -62,12 +57,17 @@ class Tracking(Callback):
 
     Attributes:
         epoch_seconds: training steps of each epoch, without validation.
+        startup_seconds: from the start of the process to the first step.
     """
 
     def __init__(self, folder: Path, selection: str, events: Events | None) -> None:
         self.folder, self.selection, self.events = folder, selection, events
         self.epoch_seconds: list[float] = []
+        self.startup_seconds: float | None = None
         self._start = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.startup_seconds = process_age()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = time.perf_counter()
@@ -75,6 +75,8 @@ class Tracking(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
+        elif pl_module.device.type == "mps":
+            torch.mps.synchronize()
         self.epoch_seconds.append(time.perf_counter() - self._start)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -95,7 +95,8 @@ def boxes_of(draws, area, log_ratio, ratio_of_height=False):
             if ratio_of_height:
                 width, height = height, width
             width, height = round(width), round(height)
-            if 0 < width <= SIZE and 0 < height <= SIZE:
+            largest = SIZE - 1 if ratio_of_height else SIZE  # torchvision erases no whole row or column
+            if 0 < width <= largest and 0 < height <= largest:
                 found.append((int(row[21] * (SIZE - height + 1)), int(row[20] * (SIZE - width + 1)), height, width))
                 break
         else:

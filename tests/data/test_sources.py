@@ -84,7 +84,7 @@ def test_missing_cifar_offline_says_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")  # nobody listens
     with pytest.raises(DataError) as caught:
         open_source("cifar10", tmp_path, 32)
-    for part in ("missing", "163 MB", "curl", CIFAR10.url, CIFAR10.tgz_md5, str(tmp_path)):
+    for part in ("missing", "170 MB", "curl", CIFAR10.url, CIFAR10.tgz_md5, str(tmp_path)):
         assert part in str(caught.value)
 
 
@@ -173,6 +173,15 @@ def test_folder_cuts_out_the_middle_upright(tmp_path):
     Image.fromarray(wide).save(tmp_path / "train" / "a" / "1.png", exif=exif)
     image = gather(open_source("folder", tmp_path, 15), "train")[1]
     assert (image[2:5] == (0, 255, 0)).all() and (image[-5:-2] == (0, 0, 255)).all()
+
+
+def test_sixteen_bit_images_keep_their_grey_levels(tmp_path):
+    ramp = np.tile(np.linspace(0, 65535, 16).astype(np.uint16), (16, 1))
+    for split in ("train", "test"):
+        (tmp_path / split / "a").mkdir(parents=True)
+        Image.fromarray(ramp).save(tmp_path / split / "a" / "0.png")
+    image = gather(open_source("folder", tmp_path, 16), "train")[0]
+    assert np.abs(image[0, :, 0].astype(int) - np.linspace(0, 255, 16)).max() <= 1
 
 
 def test_folder_without_test_split_says_what_is_expected(tmp_path):

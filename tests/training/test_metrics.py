@@ -20,7 +20,11 @@ def test_tally_of_uneven_batches_is_the_mean_over_samples():
     assert total["images"] == 103
     for true in range(5):
         for guess in range(5):
-            assert total["confusion_matrix"][true][guess] == int(((labels == true) & (predicted == guess)).sum())
+            assert int(tally.confusion[true, guess]) == int(((labels == true) & (predicted == guess)).sum())
+    assert total["per_class_accuracy"][2] == pytest.approx(float((predicted[labels == 2] == 2).float().mean()))
+    nothing = torch.zeros(0, dtype=torch.int64)
+    tally.add(torch.tensor(float("nan")), torch.zeros(0, 5), nothing)  # a process that got no image
+    assert tally.total() == total
     tally.reset()
     assert tally.total()["images"] == 0
 
