@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -23,10 +24,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lightning.config import Config, ConfigError, choose, conf_folder, nearest, read_config
-from resnet_lightning.help import GROUPS, entries, help_text, options, type_names
+from resnet_lightning.config import GROUPS, Config, ConfigError, DataError, choose, conf_folder, nearest, read_config
+from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
 
-HYDRA_FLAGS = ("cfg", "info", "hydra_help", "shell_completion", "experimental_rerun", "config_dir", "config_path")
+codes: list[int] = []  # exit codes of what Hydra has run in this process
+ELSEWHERE = ("slurm", "ray")  # launchers that run jobs on other machines
+HYDRA_FLAGS = ("info", "hydra_help", "shell_completion", "experimental_rerun", "config_dir", "config_path")
 
 
 @cache
@@ -46,11 +49,31 @@ def run_name(name: str | None, model: str, data: str) -> str:
     return name or f"{model}_{data}"
 
 
+def sweep_name(name: str | None, now: str) -> str:
+    return name or now
+
+
+OmegaConf.register_new_resolver("sweep_name", sweep_name)
 OmegaConf.register_new_resolver("free_folder", free_folder)
 OmegaConf.register_new_resolver("run_name", run_name)
 
 
-def compose_all(arguments: Sequence[str], multirun: bool) -> list[Config]:
+@dataclass(frozen=True)
+class Command:
+    """What a command line asks for.
+
+    Attributes:
+        jobs: overrides and settings of the single run, or of every point of the grid.
+        folder: of the sweep.
+        elsewhere: the jobs run on other machines than this one.
+    """
+
+    jobs: list[tuple[list[str], Config]]
+    folder: Path
+    elsewhere: bool
+
+
+def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
     """Compose and check every job that the arguments describe: one, or with ``multirun`` all of the grid.
 
     Raises:
@@ -63,7 +86,29 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> list[Config]:
     if multirun:
         jobs = [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        return [read_config(compose_one(job)) for job in jobs]
+        composed = compose_jobs(jobs)
+        record = compose("config", jobs[0], return_hydra_config=True).hydra if multirun else None
+        folder = record.sweep.dir if record else "."
+        elsewhere = record is not None and record.runtime.choices["hydra/launcher"] in ELSEWHERE
+    check_sweep([config for _, config in composed], multirun)
+    return Command(composed, Path(folder), elsewhere)
+
+
+def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[tuple[list[str], Config]]:
+    """Overrides and checked settings of each job; Hydra must have been initialised."""
+    return [(list(job), read_config(compose_one(list(job)))) for job in jobs]
+
+
+def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
+    """Refuse what makes no sense for a whole sweep."""
+    if configs[0].dry_run and not multirun:
+        raise ConfigError("dry_run=true lists the jobs of a sweep: add --multirun.")
+    names = {str(config.name) for config in configs}
+    if len(names) > 1:
+        raise ConfigError(f"name={','.join(sorted(names))} is not possible: a sweep has one name.")
+    launchers = {str(config.launcher) for config in configs}
+    if len(launchers) > 1:
+        raise ConfigError("The keys launcher.* belong to the sweep as a whole: give each of them one value.")
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:
@@ -131,12 +176,12 @@ def unknown_key(key: str) -> str:
     owners = [f"{owner}={option}" for option, known in sorted(keys.items()) if key in known]
     if owners:
         return f"{key} is a setting of {' and '.join(owners)} only."
-    known = [*type_names(), *GROUPS, "devices", *(name for names in keys.values() for name in names)]
+    known = [*type_names(), *GROUPS, *UNTYPED, *(name for names in keys.values() for name in names)]
     return f"There is no setting {key}.{nearest(key, known)} All of them: python -m resnet_lightning --help"
 
 
-def check_machine(jobs: Sequence[Config]) -> None:
-    """Refuse what this machine, or the installed torch, cannot do.
+def check_machine(jobs: Sequence[Config], elsewhere: bool) -> None:
+    """Refuse what this machine, or the installed torch, cannot do; devices elsewhere are checked there.
 
     Raises:
         ConfigError: on the first job that asks for it.
@@ -145,8 +190,16 @@ def check_machine(jobs: Sequence[Config]) -> None:
     from resnet_lightning.training.optimizers import check_options
 
     for job in jobs:
-        check_hardware(job.accelerator, job.devices, job.precision)
+        if not elsewhere:
+            check_hardware(job.accelerator, job.devices, job.precision)
         check_options(job.optimizer)
+
+
+def dry_run(asked: Command) -> int:
+    from resnet_lightning.sweep.plan import listing, plan_jobs
+
+    print(listing(asked.folder, plan_jobs(asked.folder, asked.jobs)))
+    return 0
 
 
 def run_command(argv: list[str]) -> int:
@@ -155,14 +208,16 @@ def run_command(argv: list[str]) -> int:
         print(help_text())
         return 0
     flags = get_args_parser().parse_args(argv)
-    codes: list[int] = []
+    codes.clear()
 
     def job(settings: DictConfig) -> None:
         from resnet_lightning.run import run  # torch and lightning take seconds to import
 
         record = HydraConfig.get()
         try:
-            result = run(read_config(settings), Path(record.runtime.output_dir), list(record.overrides.task))
+            choices = {group: str(record.runtime.choices[group]) for group in GROUPS}
+            folder, overrides = Path(record.runtime.output_dir), list(record.overrides.task)
+            result = run(read_config(settings), folder, overrides, choices)
             codes.append(result.exit_code)
         except ConfigError as error:  # the data, read by now, do not fit the settings
             print(f"Error: {error}", file=sys.stderr)
@@ -170,12 +225,18 @@ def run_command(argv: list[str]) -> int:
 
     try:
         if not any(vars(flags).get(flag) for flag in HYDRA_FLAGS):
-            check_machine(compose_all(flags.overrides, flags.multirun))
+            asked = compose_all(flags.overrides, flags.multirun)
+            if asked.jobs[0][1].dry_run:
+                return dry_run(asked)
+            check_machine([config for _, config in asked.jobs], asked.elsewhere)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    except (DataError, HydraException) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:  # before the run could take notice
         return 130
     return max(codes, default=0)

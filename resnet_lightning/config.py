@@ -5,15 +5,18 @@ to refuse one that makes no sense. Nothing heavy is imported: ``--help`` and a m
 """
 
 import difflib
+import hashlib
+import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
+GROUPS = ("model", "stem", "data", "augment", "optimizer", "scheduler")  # folders of conf/ to choose from
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh")
 ALGORITHMS = ("SGD", "Adam", "AdamW", "RMSprop", "Adadelta", "ASGD")  # of torch.optim
 BLOCKS = ("basic", "bottleneck")
@@ -26,6 +29,10 @@ SMALL_IMAGE = 64  # pixels: up to here stem=auto keeps the size of the image
 
 class ConfigError(ValueError):
     """A setting that cannot be; the message is one sentence for the user."""
+
+
+class DataError(RuntimeError):
+    """Data that is missing or damaged; the message says what, where it comes from and what to do."""
 
 
 @dataclass
@@ -80,6 +87,16 @@ class AugmentConfig:
 
 
 @dataclass
+class LauncherConfig:
+    devices: Any
+    jobs_per_device: int
+    devices_per_job: int
+    threads_per_job: int | None
+    job_timeout: float | None
+    retries: int
+
+
+@dataclass
 class Config:
     model: ModelConfig
     stem: StemConfig
@@ -103,6 +120,8 @@ class Config:
     compile: bool
     eval_batch: int
     name: str | None
+    launcher: LauncherConfig
+    dry_run: bool
 
 
 ConfigStore.instance().store(name="schema", node=Config)
@@ -123,6 +142,7 @@ def read_config(settings: DictConfig) -> Config:
     config = cast(Config, OmegaConf.to_object(settings))
     complete_stem(config)
     check(config)
+    config.model.name = model_name(config.model)
     return config
 
 
@@ -137,6 +157,21 @@ def complete_stem(config: Config) -> None:
         if getattr(stem, key) is None:
             setattr(stem, key, values[key])
     stem.activation = stem.activation or config.activation
+
+
+def model_name(model: ModelConfig) -> str:
+    """``resnet10``; where depths, widths or block are not those of its file ``resnet10-w16.32.64``."""
+    path = conf_folder() / "model" / f"{model.name}.yaml"
+    if not path.exists():
+        return model.name
+    preset = OmegaConf.to_container(OmegaConf.load(path))
+    assert isinstance(preset, dict)
+    changes = [
+        f"{key[0]}{'.'.join(map(str, now))}"
+        for key, now in (("depths", model.depths), ("widths", model.widths))
+        if now != preset[key]
+    ]
+    return "-".join([model.name, *([model.block] if model.block != preset["block"] else []), *changes])
 
 
 def nearest(value: object, options: Iterable[str]) -> str:
@@ -190,6 +225,11 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "augment.color_jitter.hue": (lambda v: 0 <= v <= 0.5, "from 0 to 0.5"),
     "augment.grayscale": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
     "augment.random_erasing": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
+    "launcher.jobs_per_device": (lambda v: v >= 1, "a whole number from 1"),
+    "launcher.devices_per_job": (lambda v: v >= 1, "a whole number from 1"),
+    "launcher.threads_per_job": (lambda v: v is None or v >= 1, "a whole number from 1, or null"),
+    "launcher.job_timeout": (lambda v: v is None or v > 0, "a number of seconds above 0, or null"),
+    "launcher.retries": (lambda v: v >= 0, "a whole number from 0"),
 }
 
 
@@ -197,7 +237,7 @@ def value_of(config: Config, key: str) -> Any:
     """``value_of(config, "data.image_size")``."""
     value: Any = config
     for part in key.split("."):
-        value = getattr(value, part)
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
     return value
 
 
@@ -207,6 +247,8 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: with the value, the allowed ones and the nearest match.
     """
+    check_keys("optimizer", config.optimizer, extra_allowed=True)
+    check_keys("scheduler", config.scheduler, extra_allowed=False)
     for key, (condition, allowed) in LIMITS.items():
         value = value_of(config, key)
         require(key, value, bool(condition(value)), allowed)
@@ -221,10 +263,23 @@ def check(config: Config) -> None:
     check_statistics(config.data)
     check_name(config.name)
     check_devices(config.devices, config.batch)
+    check_launcher(config.launcher)
     check_optimizer(config.optimizer)
     check_scheduler(config.scheduler, config.epochs)
     if config.data.name in TRAIN_IMAGES:
         check_batch(config, TRAIN_IMAGES[config.data.name])
+
+
+def check_keys(group: str, settings: dict[str, Any], extra_allowed: bool) -> None:
+    """Compare the keys of an optimizer or a schedule with those of its file."""
+    choose(f"{group}.name", settings.get("name"), [path.stem for path in (conf_folder() / group).glob("*.yaml")])
+    known = cast(DictConfig, OmegaConf.load(conf_folder() / group / f"{settings['name']}.yaml"))
+    for key in map(str, known):
+        if key not in settings:
+            raise ConfigError(f"{group}.{key} is missing.")
+    for key in settings:
+        if key not in known and not extra_allowed:
+            raise ConfigError(f"{group}.{key} is no setting of {group}={settings['name']}.")
 
 
 def check_model(config: Config) -> None:
@@ -232,7 +287,10 @@ def check_model(config: Config) -> None:
     if len(depths) != len(widths):
         raise ConfigError(f"model.depths={depths} and model.widths={widths} must name the same number of stages.")
     stem = config.stem
-    require("stem.padding", stem.padding, (stem.padding or 0) <= (stem.kernel_size or 0), "at most the kernel size")
+    kernel, padding = stem.kernel_size or 0, stem.padding or 0
+    require("stem.padding", padding, padding <= kernel, "at most the kernel size")
+    largest = config.data.image_size + 2 * padding
+    require("stem.kernel_size", kernel, kernel <= largest, f"at most {largest}, the padded image")
 
 
 def check_augment(augment: AugmentConfig) -> None:
@@ -246,6 +304,9 @@ def check_augment(augment: AugmentConfig) -> None:
 def check_statistics(data: DataConfig) -> None:
     if (data.mean is None) != (data.std is None):
         raise ConfigError("data.mean and data.std go together: set both, or neither to have them computed.")
+    for key, values in (("data.mean", data.mean), ("data.std", data.std)):
+        fits = values is None or (len(values) > 0 and all(map(math.isfinite, values)))
+        require(key, values, fits, "null or a number for each channel")
     if data.std is not None:
         require("data.std", data.std, min(data.std) > 0, "above 0 in every channel")
 
@@ -272,6 +333,16 @@ def check_devices(devices: Any, batch: int) -> None:
     count = device_count(devices)
     if count and batch % count:
         raise ConfigError(f"batch={batch} cannot be shared evenly by {count} devices: use a multiple of {count}.")
+    if count and batch // count < 2:
+        raise ConfigError(f"batch={batch} leaves {count} devices one image each: BatchNorm needs two.")
+
+
+def check_launcher(launcher: LauncherConfig) -> None:
+    devices = launcher.devices
+    names = isinstance(devices, list) and devices and all(isinstance(d, (int, str)) for d in devices)
+    require("launcher.devices", devices, bool(names or devices == "auto"), "auto or a list such as [0,1]")
+    if names and len(set(map(str, devices))) < len(devices):
+        raise ConfigError(f"launcher.devices={devices} names a device twice: launcher.jobs_per_device shares one.")
 
 
 def check_optimizer(optimizer: dict[str, Any]) -> None:
@@ -332,3 +403,45 @@ def check_batch(config: Config, total: int) -> None:
         require("data.train_limit", limit, limit <= left, f"at most the {left:,} images outside the validation split")
     images = limit or left
     require("batch", config.batch, config.batch <= images, f"at most the {images:,} training images")
+
+
+# Settings that say where and when a run happens, not what it computes; two runs that differ in these only are the same.
+# (The number of threads changes the last bits; the record of a run names it.)
+PLACE = ("name", "data.root", "threads", "launcher", "dry_run")
+
+
+def plain_settings(config: Config) -> dict[str, Any]:
+    """The settings as they are written to and read from JSON."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
+    return settings
+
+
+def identity(settings: dict[str, Any]) -> dict[str, Any]:
+    """``{"data.image_size": 28, ...}``: what a run computes, from its plain settings."""
+    flat: dict[str, Any] = {}
+
+    def walk(part: dict[str, Any], prefix: str) -> None:
+        for key, value in part.items():
+            name = f"{prefix}{key}"
+            if name in PLACE:
+                continue
+            if isinstance(value, dict):
+                walk(value, f"{name}.")
+            else:
+                flat[name] = value
+
+    walk(settings, "")
+    return flat
+
+
+def config_hash(settings: dict[str, Any]) -> str:
+    """Eight hexadecimal digits that are the same for two runs that compute the same."""
+    text = json.dumps(identity(settings), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def differing_keys(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """``["lr: 0.1 / 0.01", ...]``: where two plain settings do not compute the same."""
+    left, right = identity(a), identity(b)
+    keys = sorted(key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
+    return [f"{key}: {left.get(key)} / {right.get(key)}" for key in keys]

@@ -10,10 +10,10 @@ import textwrap
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from resnet_lightning.config import Config, conf_folder
+from resnet_lightning.config import GROUPS, Config, conf_folder
 
 LINE = re.compile(r"^( *)(?:- )?([a-z_0-9]+): *([^#]*?) *(?:# *(.*))?$")
-GROUPS = ("model", "stem", "data", "augment", "optimizer", "scheduler")
+UNTYPED = ("devices", "launcher.devices")  # keys that take a number, a list or a word
 KEY_WIDTH, VALUE_WIDTH = 32, 24  # characters
 EXAMPLES = """\
 usage: python -m resnet_lightning [choice=name ...] [key=value ...]
@@ -86,7 +86,7 @@ def sections() -> list[Section]:
     flat = entries(conf_folder() / "config.yaml")
 
     def rows(found: list[Entry]) -> list[tuple[str, str, str]]:
-        shown = [e for e in found if e.key in types or e.key == "devices"]
+        shown = [e for e in found if e.key in types or e.key in UNTYPED]
         return [(e.key, f"{types.get(e.key, '')} = {e.default}".removeprefix(" = "), e.meaning) for e in shown]
 
     chosen = {e.key.removeprefix("defaults."): e for e in flat}

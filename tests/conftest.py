@@ -41,7 +41,7 @@ def settings(data_root: Path):
     """``settings("lr=0.1")`` -> checked Config, as the command line would make it."""
 
     def make(*arguments: str) -> Config:
-        return compose_all([f"data.root={data_root}", *arguments], multirun=False)[0]
+        return compose_all([f"data.root={data_root}", *arguments], multirun=False).jobs[0][1]
 
     return make
 

@@ -1,0 +1,73 @@
+"""From the jobs of a grid to their comparison: lock, plan, data, pool, report."""
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnet_lightning.config import Config, DataConfig
+from resnet_lightning.sweep.lock import sweep_lock
+from resnet_lightning.sweep.monitor import Monitor
+from resnet_lightning.sweep.plan import Job, plan_jobs, write_plan
+from resnet_lightning.sweep.pool import Pool
+from resnet_lightning.sweep.process import fork_server
+from resnet_lightning.sweep.slots import make_slots
+
+
+def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> int:
+    """Run what is missing, then write the comparison of all.
+
+    Returns:
+        the exit code: 0 if every job is done, 1 if not, 130 or 143 if the user stopped the sweep.
+
+    Raises:
+        ConfigError: another launcher holds the sweep, a folder holds other settings, a device does not exist.
+        DataError: data are missing or damaged; nothing has been started.
+    """
+    launcher = jobs[0][1].launcher
+    with sweep_lock(folder):
+        planned = plan_jobs(folder, jobs)
+        slots = make_slots(launcher, [config for _, config in jobs])
+        write_plan(folder, folder.name, planned)
+        waiting = [job for job in planned if not job.finished]
+        say_plan(folder, planned, waiting, len(slots))
+        stop_signal = None
+        if waiting:
+            preload()
+            prepare_data([job.config.data for job in waiting])
+            with Monitor(folder, len(waiting), len(slots)) as monitor:
+                pool = Pool(folder, slots, launcher.job_timeout, launcher.retries, monitor)
+                pool.run(waiting)
+                stop_signal = pool.stop_signal
+        report(folder)
+    if stop_signal is not None:
+        return 128 + stop_signal
+    return 0 if all(job.status == "done" for job in planned) else 1
+
+
+def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots: int) -> None:
+    done = len(planned) - len(waiting)
+    already = f", {done} finished before" if done else ""
+    print(f"{folder}: {len(planned)} jobs{already}, {len(waiting)} to run, {slots} at a time", flush=True)
+
+
+def preload() -> None:
+    """Let the fork server import torch while the data are made ready."""
+    from multiprocessing import forkserver
+
+    fork_server()
+    forkserver.ensure_running()
+
+
+def prepare_data(configs: Sequence[DataConfig]) -> None:
+    """Find, fetch and check every data set once, so that jobs only open it."""
+    from resnet_lightning.data import cache
+
+    for config in {(c.name, c.root, c.image_size): c for c in configs}.values():
+        cache.load(config)
+
+
+def report(folder: Path) -> None:
+    from resnet_lightning.report import write_report
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print(write_report(folder).console, flush=True)

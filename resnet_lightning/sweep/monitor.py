@@ -1,0 +1,117 @@
+"""What a sweep says while it runs: one live table on a terminal, a line for each start and end otherwise."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from resnet_lightning.result import RunResult
+from resnet_lightning.sweep.plan import Job
+from resnet_lightning.sweep.slots import Slot
+from resnet_lightning.text import duration, percent
+
+
+@dataclass
+class Progress:
+    """A running job, as far as its ``metrics.csv`` tells."""
+
+    job: Job
+    slot: Slot
+    start: float = field(default_factory=time.monotonic)
+
+    def epoch_and_accuracy(self, folder: Path) -> tuple[int, float | None]:
+        """Finished epochs and the validation accuracy of the last one."""
+        try:
+            header, *rows = (folder / self.job.name / "metrics.csv").read_text(encoding="utf-8").splitlines()
+            last = dict(zip(header.split(","), rows[-1].split(","), strict=True))
+            return int(last["epoch"]), float(last.get("val_accuracy") or last["test_accuracy"])
+        except (OSError, ValueError, IndexError, KeyError):
+            return 0, None
+
+
+class Monitor:
+    """Shows a sweep.
+
+    Args:
+        folder: of the sweep.
+        total: jobs to run, without those that were finished before.
+        slots: how many run at a time.
+    """
+
+    def __init__(self, folder: Path, total: int, slots: int) -> None:
+        self.folder, self.total, self.slots = folder, total, slots
+        self.running: dict[str, Progress] = {}
+        self.seconds: list[float] = []  # of ended jobs
+        self.start = time.monotonic()
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.live = Live(console=self.console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
+
+    def __enter__(self) -> "Monitor":
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.live:
+            self.live.stop()
+
+    def started(self, job: Job, slot: Slot) -> None:
+        self.running[job.name] = Progress(job, slot)
+        if not self.live:
+            again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
+            self.say(f"start    {job.label} on {slot.name}{again}")
+
+    def ended(self, job: Job, result: RunResult, seconds: float) -> None:
+        del self.running[job.name]
+        self.seconds.append(seconds)
+        self.say(f"{result.status:<8} {job.label}: {self.outcome(job, result)}, {duration(seconds)}{self.time_left()}")
+
+    def outcome(self, job: Job, result: RunResult) -> str:
+        if result.test:
+            return f"test accuracy {percent(result.test['accuracy'])}"
+        return f"{result.reason}; see {self.folder / job.name / job.log}"
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False)
+
+    def tick(self) -> None:
+        if self.live:
+            self.live.update(self.table(), refresh=True)
+
+    def time_left(self) -> str:
+        """From the mean of the ended jobs; nothing before the first has ended, or after the last."""
+        left = self.total - len(self.seconds)
+        if not self.seconds or left <= 0:
+            return ""
+        mean = sum(self.seconds) / len(self.seconds)
+        waiting = left - len(self.running)
+        of_running = max((mean - (time.monotonic() - p.start) for p in self.running.values()), default=0.0)
+        return f"; {left} left, about {duration(max(of_running, 0) + mean * waiting / self.slots)}"
+
+    def table(self) -> Table:
+        ended = len(self.seconds)
+        elapsed = duration(time.monotonic() - self.start)
+        table = Table(title=f"{self.folder.name}: {ended} of {self.total} jobs ended, {elapsed}{self.time_left()}")
+        for heading in ("job", "device", "epoch", "validation accuracy", "time left"):
+            table.add_column(heading)
+        for progress in self.running.values():
+            table.add_row(*self.row(progress))
+        return table
+
+    def row(self, progress: Progress) -> Sequence[str]:
+        epoch, accuracy = progress.epoch_and_accuracy(self.folder)
+        epochs = progress.job.config.epochs
+        spent = time.monotonic() - progress.start
+        left = duration(spent / epoch * (epochs - epoch)) if epoch else ""
+        return (
+            progress.job.label,
+            progress.slot.name,
+            f"{epoch}/{epochs}",
+            "" if accuracy is None else percent(accuracy),
+            left,
+        )

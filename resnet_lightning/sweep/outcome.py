@@ -1,0 +1,68 @@
+"""What became of a job: its record if it wrote one, else what its end says. Never its exit code alone: a process that
+was told to go may end with 0 and no result."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+from resnet_lightning import hparams
+from resnet_lightning.config import plain_settings
+from resnet_lightning.result import RunResult, Status
+from resnet_lightning.sweep.plan import Job
+
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+RETRIED = ("failed", "crashed", "killed")  # out of memory, timeout and divergence would come again
+
+
+def settle(folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopped: bool) -> RunResult:
+    """Make the record of an ended job say how it ended, and return it.
+
+    Args:
+        folder: of the sweep.
+        timed_out: the launcher stopped it for its time.
+        stopped: the launcher stopped it since the user asked.
+    """
+    place = folder / job.name
+    result = read_or_new(place, job)
+    ended_itself = result.status != "running"
+    if timed_out:
+        result.status, result.reason, result.exit_code = "timeout", "stopped after launcher.job_timeout", 1
+    elif not ended_itself:
+        result.status, result.reason = verdict(exit_code, stopped)
+        result.exit_code = 1
+    result.attempts = job.attempts
+    result.write(place)
+    if not ended_itself or timed_out:
+        settings = hparams.columns(job.config, result.choices, job.overrides)
+        hparams.mark_failed(place, settings, hparams.group_name(job.config))
+    return result
+
+
+def read_or_new(place: Path, job: Job) -> RunResult:
+    try:
+        return RunResult.read(place)
+    except (OSError, ValueError):
+        place.mkdir(parents=True, exist_ok=True)
+        return RunResult("running", job.overrides, plain_settings(job.config), job.config.seed, name=job.name)
+
+
+def verdict(exit_code: int | None, stopped: bool) -> tuple[Status, str]:
+    """Status and reason for a process that left no final record."""
+    if stopped:
+        return "interrupted", "stopped with the sweep"
+    if exit_code is not None and exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        if -exit_code in CRASHES:
+            return "crashed", f"ended by signal {-exit_code} ({name})"
+        hint = ": perhaps the system ran out of memory" if -exit_code == signal.SIGKILL else ""
+        return "killed", f"ended by signal {-exit_code} ({name}){hint}"
+    return "failed", f"ended without a result (exit code {exit_code})"
+
+
+def forget_old_record(place: Path) -> None:
+    """Before another attempt: the record of the last one must not be taken for that of this one."""
+    try:
+        old = RunResult.read(place)
+    except (OSError, ValueError):
+        return
+    replace(old, status="running", reason=None, exit_code=1).write(place)

@@ -1,0 +1,117 @@
+"""Which jobs a sweep has, where each lands, and which are done already.
+
+The folder of a job is named by what it is: the overrides in which it differs from the others, shortened, and the hash
+of all its settings. The same command again finds its folders by their hashes; a grown grid adds some.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resnet_lightning.config import PLACE, Config, config_hash, plain_settings
+from resnet_lightning.result import FINISHED, atomic_write, status_in
+
+SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
+SWEEP_KEYS = ("name", "launcher", "dry_run", "hydra")  # these belong to the sweep, not to its jobs
+PLAN_FILE, COMMANDS_FILE = "sweep.json", "commands.sh"
+
+
+@dataclass
+class Job:
+    """One point of the grid.
+
+    Attributes:
+        overrides: what the user set for it, without the keys that name the sweep.
+        name: of its folder below the sweep.
+        status: of its record, ``waiting`` where there is none yet.
+    """
+
+    overrides: list[str]
+    config: Config
+    name: str
+    status: str
+    attempts: int = 0
+    log: str = field(default="job.log", repr=False)
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINISHED
+
+    @property
+    def label(self) -> str:
+        return " ".join(self.overrides) or "(defaults)"
+
+
+def job_overrides(overrides: Sequence[str]) -> list[str]:
+    """Without the keys of the sweep itself: its name, its launcher."""
+    return [item for item in overrides if key_of(item).split(".")[0] not in SWEEP_KEYS]
+
+
+def key_of(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+def slug(overrides: Sequence[str]) -> str:
+    """``["model=resnet18", "lr=0.1"]`` -> ``model-resnet18_lr-0.1``: letters, digits and ``.+_-`` only."""
+    parts = (item for item in overrides if key_of(item) not in PLACE)
+    text = "_".join(re.sub(r"[^A-Za-z0-9.+_]+", "-", item).strip("-") for item in parts)
+    return text[:SLUG_LENGTH].strip("._-") or "defaults"
+
+
+def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> list[Job]:
+    """Find the folder and the state of every job; a point of the grid that stands in it twice is one job.
+
+    Raises:
+        ConfigError: a folder holds a run with other settings.
+    """
+    existing = {path.name.rpartition("_")[2]: path.name for path in folder.iterdir()} if folder.is_dir() else {}
+    planned: dict[str, Job] = {}
+    common = set.intersection(*(set(overrides) for overrides, _ in jobs)) if len(jobs) > 1 else set()
+    for overrides, config in jobs:
+        settings, own = plain_settings(config), job_overrides(overrides)
+        digest = config_hash(settings)
+        if digest not in planned:
+            name = existing.get(digest, f"{slug([item for item in own if item not in common])}_{digest}")
+            planned[digest] = Job(own, config, name, status_in(folder / name, settings))
+    return list(planned.values())
+
+
+def write_plan(folder: Path, name: str, jobs: Sequence[Job]) -> None:
+    """Write ``sweep.json`` and ``commands.sh``; jobs of an earlier, smaller grid stay in both."""
+    rows = {job.name: describe(folder, job) for job in jobs}
+    merged = {row["folder"]: row for row in read_rows(folder)} | rows
+    with atomic_write(folder / PLAN_FILE, "w", encoding="utf-8") as file:
+        json.dump({"name": name, "jobs": list(merged.values())}, file, indent=1)
+    lines = ["#!/bin/sh", "# Every job of this sweep as a command of its own, in any order, on any queue.", ""]
+    with atomic_write(folder / COMMANDS_FILE, "w", encoding="utf-8") as file:
+        file.write("\n".join([*lines, *(str(row["command"]) for row in merged.values()), ""]))
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))["jobs"]
+        return [row for row in rows if {"folder", "command", "overrides"} <= row.keys()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def describe(folder: Path, job: Job) -> dict[str, Any]:
+    command = shlex.join(["python", "-m", "resnet_lightning", *single_run(folder, job)])
+    return {"folder": job.name, "overrides": job.overrides, "command": command}
+
+
+def single_run(folder: Path, job: Job) -> list[str]:
+    """The arguments with which this job runs alone, into the same folder."""
+    return [*job.overrides, f"hydra.run.dir={folder / job.name}"]
+
+
+def listing(folder: Path, jobs: Sequence[Job]) -> str:
+    """What ``dry_run=true`` prints: every job, its state, its folder."""
+    width = max(len(job.status) for job in jobs)
+    lines = [f"{job.status:<{width}}  {folder / job.name}" for job in jobs]
+    left = sum(not job.finished for job in jobs)
+    return "\n".join([*lines, f"{len(jobs)} jobs, {len(jobs) - left} finished, {left} to run."])

@@ -1,0 +1,125 @@
+"""The queue: every slot runs one job at a time, and gets the next one when it is free."""
+
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Sequence
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from resnet_lightning.result import RunResult
+from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, settle
+from resnet_lightning.sweep.plan import Job, single_run
+from resnet_lightning.sweep.process import JobProcess, fork_server
+from resnet_lightning.sweep.slots import Slot
+
+GRACE = 20.0  # seconds between asking a job to stop and ending it
+LOOK_EVERY = 0.5  # seconds
+
+
+class Watcher(Protocol):
+    """Hears what happens in the pool."""
+
+    def started(self, job: Job, slot: Slot) -> None: ...
+    def ended(self, job: Job, result: RunResult, seconds: float) -> None: ...
+    def tick(self) -> None: ...
+
+
+class StopRequest:
+    """Within ``with``: the first SIGINT or SIGTERM is noted, the second ends all jobs and this process at once."""
+
+    def __init__(self, pool: "Pool") -> None:
+        self.pool = pool
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for signum, handler in self._previous.items():
+            signal.signal(signum, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.pool.stop_signal is not None:
+            for process in self.pool.running.values():
+                process.stop(signal.SIGKILL)
+            os._exit(128 + signum)
+        self.pool.stop_signal = signum
+        print(f"\n{signal.Signals(signum).name}: no new jobs, running ones stop in order; once more stops at once.")
+
+
+class Pool:
+    """Runs jobs on slots until none is left.
+
+    Args:
+        folder: of the sweep.
+        timeout: seconds for one job; None = no limit.
+        retries: further attempts for a job that failed, crashed or was killed.
+    """
+
+    def __init__(
+        self, folder: Path, slots: Sequence[Slot], timeout: float | None, retries: int, watcher: Watcher
+    ) -> None:
+        self.folder, self.slots, self.timeout, self.retries, self.watcher = folder, slots, timeout, retries, watcher
+        self.context = fork_server()
+        self.running: dict[int, JobProcess] = {}  # number of the job -> process
+        self.stop_signal: int | None = None
+        self._timed_out: set[int] = set()
+        self._not_before: dict[int, float] = {}  # number of a job that is tried again -> when
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run all jobs; ends early, in order, when the user asks to stop."""
+        queue, free = deque(range(len(jobs))), deque(self.slots)
+        with StopRequest(self):
+            while self.running or (queue and self.stop_signal is None):
+                while queue and free and self.stop_signal is None and self._due(queue[0]):
+                    number = queue.popleft()
+                    self._start(number, jobs[number], free.popleft())
+                self._watch(jobs)
+                for number in [n for n, process in self.running.items() if not process.running]:
+                    free.append(self.running[number].slot)
+                    if self._end(number, jobs[number]):
+                        queue.append(number)
+
+    def _due(self, number: int) -> bool:
+        return time.monotonic() >= self._not_before.get(number, 0.0)
+
+    def _start(self, number: int, job: Job, slot: Slot) -> None:
+        place = self.folder / job.name
+        job.attempts += 1
+        forget_old_record(place)
+        self.running[number] = JobProcess(self.context, single_run(self.folder, job), slot, place / job.log)
+        self.watcher.started(job, slot)
+
+    def _watch(self, jobs: Sequence[Job]) -> None:
+        """Wait for an end, at most ``LOOK_EVERY``; stop what is over its time or shall stop with the sweep."""
+        wait([process.process.sentinel for process in self.running.values()], LOOK_EVERY)
+        now = time.monotonic()
+        for number, process in self.running.items():
+            if process.asked_to_stop is not None:
+                if now - process.asked_to_stop > GRACE:
+                    process.stop(signal.SIGKILL)
+            elif self.stop_signal is not None:
+                process.stop(signal.SIGINT)
+            elif self.timeout is not None and now - process.started > self.timeout:
+                self._timed_out.add(number)
+                process.stop(signal.SIGTERM)
+        self.watcher.tick()
+
+    def _end(self, number: int, job: Job) -> bool:
+        """Settle an ended job; True if it shall be tried again."""
+        process = self.running.pop(number)
+        process.close()
+        stopped = self.stop_signal is not None
+        result = settle(self.folder, job, process.exit_code, number in self._timed_out, stopped)
+        job.status = result.status
+        self._timed_out.discard(number)
+        self.watcher.ended(job, result, time.monotonic() - process.started)
+        again = job.status in RETRIED and job.attempts <= self.retries and not stopped
+        if again:
+            self._not_before[number] = time.monotonic() + 2.0 ** (job.attempts - 1)
+        return again

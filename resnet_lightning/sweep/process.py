@@ -1,0 +1,111 @@
+"""One job, one fresh process: started from a fork server that has imported torch already.
+
+The server touches no GPU and starts no threads, so that each job gets its own CUDA_VISIBLE_DEVICES before any CUDA
+call. In the process runs the command of the single run, with the ``sys.argv`` of the single run: further processes that
+Lightning starts for several devices start this job, not the sweep.
+"""
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+from resnet_lightning.sweep.slots import Slot
+
+PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "matplotlib.pyplot"]
+
+
+def fork_server() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
+
+
+class JobProcess:
+    """A running job, with all the processes that it starts (they share its process group).
+
+    Args:
+        arguments: of the single run.
+        log: file that takes its output; what is in it stays.
+    """
+
+    def __init__(self, context: ForkServerContext, arguments: list[str], slot: Slot, log: Path) -> None:
+        self.slot = slot
+        self.asked_to_stop: float | None = None  # when
+        log.parent.mkdir(parents=True, exist_ok=True)
+        child_end, self._alive = context.Pipe(duplex=False)
+        self.process: ForkServerProcess = context.Process(target=run_job, args=(arguments, slot, str(log), child_end))
+        self.process.start()  # waits until the server has imported what it preloads
+        self.started = time.monotonic()
+        child_end.close()
+
+    @property
+    def running(self) -> bool:
+        return self.process.is_alive()
+
+    @property
+    def exit_code(self) -> int | None:
+        """Minus the number of the signal where one ended it."""
+        return self.process.exitcode
+
+    def stop(self, signum: int) -> None:
+        """Ask it to end in order (SIGINT, SIGTERM) or end it and its processes at once (SIGKILL)."""
+        if self.asked_to_stop is None:
+            self.asked_to_stop = time.monotonic()
+        pid = self.process.pid
+        if pid is not None and self.running:
+            try:
+                if signum == signal.SIGKILL:
+                    os.killpg(pid, signum)
+                else:
+                    os.kill(pid, signum)
+            except ProcessLookupError:
+                return
+
+    def close(self) -> None:
+        self.process.join()
+        self._alive.close()
+
+
+def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> None:
+    """What the process does: its own group, its log, its devices; then the single run."""
+    os.setsid()  # Ctrl-C on the terminal reaches the launcher, which tells the jobs
+    threading.Thread(target=end_with_launcher, args=(alive,), daemon=True).start()
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    for text in (sys.stdout, sys.stderr):
+        text.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable()  # a crash in compiled code leaves the Python stack in the log
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    if slot.devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = slot.devices
+    if slot.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, slot.cores)
+    if slot.threads is not None and not any(argument.startswith("threads=") for argument in arguments):
+        arguments = [*arguments, f"threads={slot.threads}"]
+    sys.argv = [sys.argv[0], *arguments]
+
+    from resnet_lightning.cli import run_command
+
+    sys.exit(run_command(arguments))
+
+
+def end_with_launcher(alive: Connection) -> None:
+    """End this process and those it started when the launcher is gone, however it went.
+
+    The launcher holds the other end of the pipe. PR_SET_PDEATHSIG would not do: the parent of a job is the fork server.
+    """
+    try:
+        alive.recv_bytes()
+    except (EOFError, OSError):
+        os.killpg(os.getpid(), signal.SIGKILL)
