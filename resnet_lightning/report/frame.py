@@ -1,0 +1,200 @@
+"""Run folders -> one comparison: what was varied, which runs belong together, what came of each.
+
+Everything is read from the folders alone (``result.json``, ``metrics.csv``, and ``sweep.json`` where a sweep left one),
+with paths relative to the folder: a moved or copied sweep gives the same comparison. A file that is half written,
+damaged or missing makes a row that says so, never an error.
+"""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_lightning.result import FILE_NAME, RunResult
+
+Value = str | int | float | bool | None
+NOT_SETTINGS = (
+    "name",
+    "seed",
+    "data.root",
+    "threads",
+)  # keys that make no column: seeds are folded, the others are places
+DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
+RECORD_TYPES: dict[str, tuple[type, ...]] = {
+    "config choices train val test model data versions": (dict,),
+    "overrides epoch_seconds": (list,),
+    "status selection name": (str,),
+    "reason device precision started git_commit": (str, type(None)),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job of a sweep.
+
+    Attributes:
+        name: path of its folder below the sweep.
+        settings: value of every column of the comparison.
+        status: that of ``result.json``; ``waiting`` without a folder, ``unreadable`` with a damaged record.
+        result: None where there is no readable record.
+        history: rows of ``metrics.csv``, numbers as floats.
+        command: repeats this run alone; empty where unknown.
+    """
+
+    name: str
+    settings: dict[str, Value]
+    seed: int | None
+    status: str
+    reason: str | None
+    result: RunResult | None
+    history: list[dict[str, float]]
+    command: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ by the seed only."""
+
+    settings: dict[str, Value]
+    runs: list[Run]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A sweep: the swept keys, the runs in the order of the sweep, and the runs grouped over seeds."""
+
+    folder: Path
+    columns: list[str]
+    runs: list[Run]
+    groups: list[Group]
+
+    @property
+    def name(self) -> str:
+        return self.folder.resolve().name
+
+
+def read_comparison(folder: Path) -> Comparison:
+    """Read all runs below ``folder``, which is a sweep or any folder of run folders.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    plan = read_plan(folder)
+    names = list(plan) + sorted(
+        path.parent.relative_to(folder).as_posix()
+        for path in folder.glob(f"*/{FILE_NAME}")
+        if path.parent.relative_to(folder).as_posix() not in plan
+    )
+    found = [(name, *read_result(folder / name)) for name in names]
+    overrides = {name: overrides_of(result, plan.get(name, {})) for name, result, _, _ in found}
+    columns = swept_columns([(overrides[name], result) for name, result, _, _ in found])
+    runs = []
+    for name, result, status, reason in found:
+        settings = {key: setting(key, overrides[name], result) for key in columns}
+        seed = setting("seed", overrides[name], result)
+        command = str(plan.get(name, {}).get("command", ""))
+        number = seed if isinstance(seed, int) else None
+        runs.append(Run(name, settings, number, status, reason, result, read_history(folder / name), command))
+    return Comparison(folder, columns, runs, group_runs(runs))
+
+
+def read_plan(folder: Path) -> dict[str, dict[str, Any]]:
+    """``{job folder: {"overrides": [...], "command": "..."}}`` from ``sweep.json``; empty without a readable one."""
+    try:
+        jobs = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["jobs"]
+        return {str(job["folder"]): dict(job) for job in jobs}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def read_result(folder: Path) -> tuple[RunResult | None, str, str | None]:
+    """Record, status and reason of one run folder."""
+    try:
+        result = RunResult.read(folder)
+        check_types(result)
+        return result, result.status, result.reason
+    except FileNotFoundError:
+        return None, "waiting", None
+    except (OSError, ValueError, RecursionError) as error:
+        return None, "unreadable", f"{FILE_NAME} cannot be read: {error}"
+
+
+def check_types(result: RunResult) -> None:
+    """Whatever reads a record later relies on these.
+
+    Raises:
+        ValueError: a part of the record has another type than a run gives it.
+    """
+    for keys, kinds in RECORD_TYPES.items():
+        for key in keys.split():
+            if not isinstance(getattr(result, key), kinds):
+                raise ValueError(f"{key} is {getattr(result, key)!r:.40}")
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """The epochs in ``metrics.csv``; a row that is not whole ends it."""
+    rows: list[dict[str, float]] = []
+    try:
+        with (folder / "metrics.csv").open(newline="", encoding="utf-8", errors="replace") as file:
+            for row in csv.DictReader(file):
+                rows.append({key: float(value) for key, value in row.items()})
+    except (OSError, ValueError, TypeError, csv.Error):
+        return rows
+    return rows
+
+
+def overrides_of(result: RunResult | None, job: dict[str, Any]) -> dict[str, str]:
+    """``{"lr": "0.1", ...}`` as the user wrote them."""
+    listed = result.overrides if result else job.get("overrides", [])
+    pairs = (str(item).lstrip("+~").partition("=") for item in (listed if isinstance(listed, list) else []))
+    return {key: value for key, _, value in pairs if not key.startswith("hydra")}
+
+
+def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Value:
+    """Value of a key in a run: from the record where there is one, else as the user wrote it."""
+    if result is not None:
+        if key in result.choices:
+            return str(result.choices[key])
+        value: Any = result.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, dict):  # a group without a recorded choice
+            value = value.get("name", overrides.get(key))
+        if value is not None:
+            return value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
+    return parse(overrides[key]) if key in overrides else None
+
+
+def parse(text: str) -> Value:
+    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"relu"`` stays."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (str, int, float, bool, type(None))) else text
+
+
+def identity(value: Value) -> str:
+    """The same for 0 (as a user writes it for a job that waits) and 0.0 or "0" (as the record of a run has it)."""
+    value = parse(value) if isinstance(value, str) else value
+    return repr(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+def swept_columns(runs: Iterable[tuple[dict[str, str], RunResult | None]]) -> list[str]:
+    """Keys that somebody set and that differ between runs, in the order in which they were first set."""
+    runs = list(runs)
+    keys = dict.fromkeys(key for overrides, _ in runs for key in overrides if key not in NOT_SETTINGS)
+    differing = [key for key in keys if len({identity(setting(key, *run)) for run in runs}) > 1]
+    return differing or [key for key in DEFAULT_COLUMNS if any(setting(key, *run) is not None for run in runs)]
+
+
+def group_runs(runs: Iterable[Run]) -> list[Group]:
+    groups: dict[str, Group] = {}
+    for run in runs:
+        key = json.dumps({key: identity(value) for key, value in run.settings.items()}, sort_keys=True)
+        groups.setdefault(key, Group(run.settings, [])).runs.append(run)
+    return list(groups.values())

@@ -1,0 +1,124 @@
+"""How settings, statuses and the provenance of the numbers are written, the same in tables, figures and sentences."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from resnet_lightning.report.frame import Comparison, Run, Value
+from resnet_lightning.report.statistics import Row, selection
+
+HEADERS = {"model": "Model", "lr": "LR", "batch": "BS"}
+STATUS = {"oom": "Out of memory", "timeout": "timed out"}
+ON_TEST = "selected on test"
+REASON_LENGTH = 80  # characters of a reason in a table
+
+
+def header(key: str) -> str:
+    return HEADERS.get(key, clean(key))
+
+
+def value_text(value: Value) -> str:
+    """As on the command line: ``0.1``, ``relu``, ``true``, ``null``."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value).removesuffix(".0") if isinstance(value, float) else clean(str(value))
+
+
+def setting_text(settings: dict[str, Value], length: int = 1000) -> str:
+    """``model=resnet18 lr=0.1``, at most ``length`` characters."""
+    return shorten(" ".join(f"{clean(key)}={value_text(value)}" for key, value in settings.items()), length)
+
+
+def clean(text: str) -> str:
+    """One line without control characters (a terminal would obey them)."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+
+
+def shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def status_text(row: Row) -> str:
+    """``done``, ``Out of memory``, ``failed: ValueError: ...``, ``2 of 3 done, 1 failed: ...``."""
+    status = STATUS.get(row.status, row.status)
+    tells = row.reason and row.status not in {"done", "oom"}
+    return clean(f"{status}: {shorten(clean(row.reason or ''), REASON_LENGTH)}" if tells else status)
+
+
+def caption(comparison: Comparison, rows: list[Row]) -> str:
+    """What the numbers of the table are: how many runs, of which images, selected how, measured where."""
+    done = [run for run in comparison.runs if run.status == "done" and run.result]
+    parts = [
+        f"{count(len(comparison.runs), 'run')} of {count(len(rows), 'setting')}, {len(done):,} done",
+        seeds(rows),
+        images(done),
+        chosen(comparison) if done else "",
+        p_values(comparison, rows),
+        machine(done),
+    ]
+    return " ".join(part + "." for part in parts if part)
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def seeds(rows: list[Row]) -> str:
+    several = any(row.test_accuracy and row.test_accuracy.n > 1 for row in rows)
+    return "Mean ± sample standard deviation over the seeds (number of runs)" if several else ""
+
+
+def images(done: list[Run]) -> str:
+    if not done:
+        return ""
+    held_out = any(run.result and run.result.selection != "test" for run in done)
+    test, val = (distinct(getattr(run.result, split).get("images") for run in done) for split in ("test", "val"))
+    splits = f"{test} test" + (f" and {val} validation" if held_out else "")
+    return f"Losses (means per sample) and accuracies on {splits} images, train loss in training mode"
+
+
+def chosen(comparison: Comparison) -> str:
+    if selection(comparison) == "test":
+        return (
+            f"No validation images were held out: best epoch and best setting (marked) are {ON_TEST}, "
+            "so that the test numbers are too good"
+        )
+    return "Validation accuracy selects the epoch of each run and the best setting (marked)"
+
+
+def p_values(comparison: Comparison, rows: list[Row]) -> str:
+    if all(row.p_value is None for row in rows):
+        return ""
+    metric = "test" if selection(comparison) == "test" else "validation"
+    return f"p: Welch's t-test of {metric} accuracy against the best, not corrected for the number of settings"
+
+
+def machine(done: list[Run]) -> str:
+    """Times say nothing without the machine; with several machines they do not compare."""
+    if not done:
+        return ""
+    results = [run.result for run in done if run.result]
+    parts = {
+        "device": Counter(clean(result.device or "unknown device") for result in results),
+        "precision": Counter(f"{result.precision or 'unknown'} precision" for result in results),
+        "threads": Counter(f"{result.threads or 'unknown number of'} CPU threads" for result in results),
+    }
+    text = ", ".join(mixture(found) for found in parts.values())
+    mixed = [name for name, found in parts.items() if len(found) > 1]
+    warning = f"; they do not compare where the {' or the '.join(mixed)} differs" if mixed else ""
+    return f"Times and memory are those of {text}{warning}"
+
+
+def mixture(found: Counter[str]) -> str:
+    """``bf16 precision``, or ``bf16 precision (6 runs) and 32 precision (12 runs)``."""
+    if len(found) == 1:
+        return next(iter(found))
+    return " and ".join(f"{name} ({count(number, 'run')})" for name, number in found.items())
+
+
+def distinct(values: Iterable[Any]) -> str:
+    """``10,000``, or where runs differ ``500 to 10,000``."""
+    known = sorted({value for value in values if isinstance(value, int) and not isinstance(value, bool)})
+    if not known:
+        return "an unknown number of"
+    return f"{known[0]:,}" if len(known) == 1 else f"{known[0]:,} to {known[-1]:,}"

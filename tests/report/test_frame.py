@@ -1,0 +1,114 @@
+"""Folders to a comparison: what differs is a column, what is damaged is a row that says so."""
+
+import shutil
+
+import pytest
+
+from resnet_lightning.report.frame import read_comparison
+from tests.report.conftest import write_plan, write_run
+
+
+def test_columns_are_the_keys_that_somebody_set_and_that_differ(sweep):
+    for number, lr in enumerate((0.1, 0.01)):
+        write_run(
+            sweep / f"run {number}", lr=lr, batch=64, seed=number, name=f"run {number}", **{"augment.rotation": 15}
+        )
+    comparison = read_comparison(sweep)
+    assert comparison.columns == ["lr"]
+    assert [group.settings for group in comparison.groups] == [{"lr": 0.1}, {"lr": 0.01}]
+
+
+def test_seeds_are_folded(sweep):
+    for seed in range(3):
+        write_run(sweep / str(seed), seed=seed, lr=0.1)
+    (group,) = read_comparison(sweep).groups
+    assert [run.seed for run in group.runs] == [0, 1, 2] and group.settings == {"model": "resnet18", "data": "mnist"}
+
+
+def test_nested_keys_lists_null_and_switches(sweep):
+    write_run(sweep / "a", **{"augment.rotation": 0, "data.train_limit": None, "model.widths": [4, 8], "compile": True})
+    write_run(sweep / "b", **{"augment.rotation": 15, "data.train_limit": 500, "model.widths": [8], "compile": False})
+    settings = [run.settings for run in read_comparison(sweep).runs]
+    assert settings[0] == {"augment.rotation": 0, "data.train_limit": None, "model.widths": "[4, 8]", "compile": True}
+    assert settings[1] == {"augment.rotation": 15, "data.train_limit": 500, "model.widths": "[8]", "compile": False}
+
+
+def test_the_plan_gives_the_order_and_the_jobs_that_wait(sweep):
+    write_run(sweep / "a", lr=0.1, dropout=0.0, devices="2")
+    write_run(sweep / "z", lr=0.01, dropout=0.0, devices="2")
+    fixed = ["dropout=0", "devices=2"]
+    write_plan(sweep, {"z": ["lr=0.01", *fixed], "new": ["lr=1e-3", *fixed], "a": ["lr=0.1", *fixed]})
+    comparison = read_comparison(sweep)
+    assert [(run.name, run.status) for run in comparison.runs] == [("z", "done"), ("new", "waiting"), ("a", "done")]
+    assert comparison.columns == ["lr"]  # 0 and 0.0, 2 and "2" are the same setting
+    assert [run.settings["lr"] for run in comparison.runs] == [0.01, 0.001, 0.1]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\0" * 40,
+        b"[]",
+        b'{"status": "done"}',
+        b"\xff\xfe garbage",
+        b"[" * 100_000,
+        b'{"status": "done", "overrides": [], "config": null, "seed": 0}',
+        b'{"status": "done", "overrides": [], "config": {}, "seed": 0, "test": 7}',
+        b'{"status": null, "overrides": {}, "config": {}, "seed": 0}',
+    ],
+)
+def test_a_damaged_record_is_a_row_that_says_so(sweep, content):
+    write_run(sweep / "good", lr=0.1)
+    (sweep / "bad").mkdir()
+    (sweep / "bad" / "result.json").write_bytes(content)
+    bad, good = read_comparison(sweep).runs
+    assert (bad.status, good.status) == ("unreadable", "done")
+    assert bad.result is None and "result.json cannot be read" in str(bad.reason)
+
+
+def test_a_record_that_was_cut_anywhere_is_read_or_unreadable(sweep):
+    write_run(sweep / "a")
+    whole = (sweep / "a" / "result.json").read_bytes()
+    for length in range(0, len(whole) - 3, 23):
+        (sweep / "a" / "result.json").write_bytes(whole[:length])
+        assert read_comparison(sweep).runs[0].status == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("end", "epochs"), [("", 3), ("4,400,0.1,0.2", 3), ("4,,,,,,\n", 3), ("4,x,1,1,1,1,1\n", 3), ("\0\xff", 3)]
+)
+def test_a_half_written_last_row_of_metrics_is_left_out(sweep, end, epochs):
+    write_run(sweep / "a", epochs=3)
+    with (sweep / "a" / "metrics.csv").open("a", encoding="latin-1") as file:
+        file.write(end)
+    (run,) = read_comparison(sweep).runs
+    assert [row["epoch"] for row in run.history] == list(range(1, epochs + 1))
+
+
+def test_a_run_without_metrics_has_no_history(sweep):
+    write_run(sweep / "a", epochs=0)
+    assert read_comparison(sweep).runs[0].history == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"jobs": [{"name": 3}]}', '{"jobs": 3}'])
+def test_without_a_readable_plan_the_folders_tell(sweep, content):
+    write_run(sweep / "a", lr=0.1)
+    write_run(sweep / "b", lr=0.2)
+    (sweep / "sweep.json").write_text(content)
+    assert [run.name for run in read_comparison(sweep).runs] == ["a", "b"]
+
+
+def test_a_moved_sweep_is_the_same_comparison(sweep, tmp_path):
+    for number in range(3):
+        write_run(sweep / str(number), lr=0.1 * number)
+    before = read_comparison(sweep)
+    shutil.move(sweep, tmp_path / "elsewhere")
+    after = read_comparison(tmp_path / "elsewhere")
+    assert (after.columns, after.runs, after.groups) == (before.columns, before.runs, before.groups)
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
+        read_comparison(tmp_path / "nowhere")
