@@ -120,7 +120,7 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def process_age() -> float | None:
-    """Seconds since this process started, to a hundredth; None where the system does not tell (only Linux does here)."""
+    """Seconds since this process started, to a hundredth; None where nobody tells (only Linux does)."""
     try:
         ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
         uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])

@@ -1,8 +1,11 @@
 """Shared by the tests: settings composed as the command line does, tiny data, the command itself."""
 
+import json
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,11 @@ TINY = [
     "batch=64",
     "precision=32",
 ]
+
+HPARAMS_QUERY = {
+    "experimentName": "", "allowedStatuses": ["STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_UNKNOWN", "STATUS_RUNNING"],
+    "colParams": [], "startIndex": 0, "sliceSize": 99,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +96,28 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 image.save(folder / f"{number}.{'png' if number % 2 else 'gif' if number % 3 == 2 else 'png'}")
             (folder / "notes.txt").write_text("no image")
     return root
+
+
+@pytest.fixture
+def tensorboard():
+    """``tensorboard(folder)("scalars/tags")`` asks TensorBoard's own server, once it has loaded the folder."""
+    from tensorboard import program
+
+    def serve(folder: Path):
+        board = program.TensorBoard()
+        board.configure(logdir=str(folder), port=0, load_fast="false")
+        address = board.launch()
+
+        def ask(path: str, body: dict | None = None):
+            data = None if body is None else json.dumps(body).encode()
+            request = urllib.request.Request(f"{address}data/plugin/{path}", data, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return json.load(answer)
+
+        deadline = time.monotonic() + 60
+        while not ask("scalars/tags") and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(1)  # runs are loaded one after the other
+        return ask
+
+    return serve

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,7 @@ import torch
 from PIL import Image
 
 from resnet_lightning.result import RunResult
-from tests.conftest import TINY
+from tests.conftest import HPARAMS_QUERY, TINY
 
 FILES = {
     "result.json", "metrics.csv", "best.ckpt", "last.ckpt", "curves.png", "confusion_matrix.png", "predictions.png",
@@ -111,24 +109,11 @@ def test_console_says_what_and_how_well_in_few_lines(finished):
         assert noise not in console
 
 
-def test_events_are_read_by_tensorboards_own_server(finished):
+def test_events_are_read_by_tensorboards_own_server(finished, tensorboard):
     """Scalars per epoch, and in the HPARAMS tab one successful row with the real metrics."""
-    from tensorboard import program
-
     folder, result, _ = finished
-    board = program.TensorBoard()
-    board.configure(logdir=str(folder.parent), port=0, load_fast="false")
-    address = board.launch()
-
-    def ask(path: str, body: dict | None = None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{address}data/plugin/{path}", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
-
-    deadline = time.monotonic() + 60
-    while not (tags := ask("scalars/tags")) and time.monotonic() < deadline:
-        time.sleep(0.2)
+    ask = tensorboard(folder.parent)
+    tags = ask("scalars/tags")
     assert set(tags[folder.name]) == {
         "lr", "train/loss", "train/accuracy", "val/loss", "val/accuracy", "test/loss", "test/accuracy",
     }  # fmt: skip
@@ -136,14 +121,7 @@ def test_events_are_read_by_tensorboards_own_server(finished):
     assert [(step, round(value, 6)) for _, step, value in points] == [
         (int(row["epoch"]), round(float(row["val_accuracy"]), 6)) for row in rows(folder)
     ]
-    body = {
-        "experimentName": "",
-        "allowedStatuses": ["STATUS_SUCCESS"],
-        "colParams": [],
-        "startIndex": 0,
-        "sliceSize": 9,
-    }
-    (group,) = ask("hparams/session_groups", body)["sessionGroups"]
+    (group,) = ask("hparams/session_groups", HPARAMS_QUERY)["sessionGroups"]
     assert group["hparams"]["lr"] == 0.2 and group["hparams"]["optimizer"] == "momentum"
     metrics = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
     assert metrics["test/accuracy"] == pytest.approx(result.test["accuracy"], rel=1e-6)

@@ -26,11 +26,13 @@ class Job:
 
     Attributes:
         overrides: what the user set for it, without the keys that name the sweep.
+        label: those in which it differs from other jobs.
         name: of its folder below the sweep.
         status: of its record, ``waiting`` where there is none yet.
     """
 
     overrides: list[str]
+    label: str
     config: Config
     name: str
     status: str
@@ -40,10 +42,6 @@ class Job:
     @property
     def finished(self) -> bool:
         return self.status in FINISHED
-
-    @property
-    def label(self) -> str:
-        return " ".join(self.overrides) or "(defaults)"
 
 
 def job_overrides(overrides: Sequence[str]) -> list[str]:
@@ -75,8 +73,11 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
         settings, own = plain_settings(config), job_overrides(overrides)
         digest = config_hash(settings)
         if digest not in planned:
-            name = existing.get(digest, f"{slug([item for item in own if item not in common])}_{digest}")
-            planned[digest] = Job(own, config, name, status_in(folder / name, settings))
+            varied = [item for item in own if item not in common]
+            name = existing.get(digest, f"{slug(varied)}_{digest}")
+            planned[digest] = Job(
+                own, " ".join(varied) or "(defaults)", config, name, status_in(folder / name, settings)
+            )
     return list(planned.values())
 
 

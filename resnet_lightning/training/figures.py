@@ -59,7 +59,7 @@ def draw_curves(
                     best_epoch, color="#888888", linewidth=0.8, linestyle=":", label=f"best epoch ({selection})"
                 )
             panel.set(xlabel="epoch", ylabel=name)
-            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panels[0].set_ylim(bottom=0)
         panels[1].legend(frameon=False)
         figure.suptitle(title, fontsize=11)

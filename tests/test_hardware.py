@@ -1,0 +1,52 @@
+"""What a machine without a GPU refuses, and what the record says of it."""
+
+import os
+
+import pytest
+import torch
+
+from resnet_lightning import hardware
+from resnet_lightning.config import ConfigError
+
+no_gpu = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+
+
+@no_gpu
+@pytest.mark.parametrize(
+    ("accelerator", "devices", "precision", "sentence"),
+    [
+        ("gpu", 1, "32", "torch finds no GPU here"),
+        ("cuda", 1, "32", "torch finds no GPU here"),
+        ("mps", 1, "32", "no Apple GPU"),
+        ("auto", [0, 1], "32", "a list numbers GPUs"),
+        ("cpu", 1, "16", "use bf16, 32 or auto"),
+    ],
+)
+def test_what_is_not_there_is_refused(accelerator, devices, precision, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        hardware.check_hardware(accelerator, devices, precision)
+
+
+def test_a_gpu_beyond_the_last_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    hardware.check_hardware("gpu", [0, 1], "32")
+    for devices in (3, [7], [0, 2]):
+        with pytest.raises(ConfigError, match=r"this machine has 2 GPU\(s\)"):
+            hardware.check_hardware("gpu", devices, "32")
+
+
+def test_threads_are_fixed_and_shared_by_the_processes_of_a_run():
+    assert hardware.set_threads(3, processes=1) == torch.get_num_threads() == 3
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert hardware.set_threads(None, processes=64) == 1
+
+
+def test_auto_precision_is_what_the_hardware_computes_in():
+    assert hardware.pick_precision("auto", "cpu") == ("bf16" if hardware.computes_in_bf16("cpu") else "32")
+    assert hardware.pick_precision("32", "cpu") == "32"
+
+
+def test_memory_and_age_are_those_of_this_process():
+    assert 50 < (hardware.peak_memory(torch.device("cpu")) or 100) < 100_000
+    assert 0 < (hardware.process_age() or 1) < 100_000
