@@ -11,6 +11,7 @@ from resnet_lightning.report.frame import Comparison, Value
 from resnet_lightning.report.labels import ON_TEST, clean, count, header, setting_text, shorten, value_text
 from resnet_lightning.report.statistics import (
     Effect,
+    Estimate,
     Row,
     is_balanced,
     is_numeric,
@@ -23,6 +24,7 @@ PANELS = 4  # in a line
 CATEGORIES = 12  # levels up to which each has its own place and tick
 LISTED = 12  # settings of the front that are named
 MARKERS = "osD^vP*X"
+HOLES = "\n(the grid has holes: levels are over different combinations of the others)"
 
 
 def main_effects(comparison: Comparison, effects: list[Effect]) -> Figure | None:
@@ -40,14 +42,9 @@ def main_effects(comparison: Comparison, effects: list[Effect]) -> Figure | None
     on_test = f", {ON_TEST}" if selection(comparison) == "test" else ""
     for line in panels:
         line[0].set_ylabel(f"test accuracy (%){on_test}")
-    holes = (
-        ""
-        if is_balanced(comparison)
-        else "\n(the grid has holes: levels are over different combinations of the others)"
-    )
-    figure.suptitle(
-        f"Main effects over {count(effects[0].runs, 'finished run')}: mean ± sd of each level{holes}", fontsize=10
-    )
+    runs = count(effects[0].runs, "finished run")
+    holes = "" if len(effects) == 1 or is_balanced(comparison) else HOLES
+    figure.suptitle(f"Main effects over {runs}: mean ± sd of each level{holes}", fontsize=10)
     return figure
 
 
@@ -100,34 +97,34 @@ def accuracy_vs_time(comparison: Comparison, rows: list[Row]) -> Figure | None:
     devices = sorted({device_of(row) for _, _, row in points})
     figure = Figure(figsize=(7.5, 5.2), layout="constrained")
     panel = figure.subplots()
-    named: list[Row] = []
+    front: list[Row] = []
     for number, device in enumerate(devices):
-        own = [
-            (seconds, 100 * metric.mean, 100 * (metric.sd or 0), row)
-            for seconds, metric, row in points
-            if device_of(row) == device
-        ]
-        colour = COLOURS[number % len(COLOURS)]
-        times, means, bars, _ = zip(*own, strict=True)
-        marker = MARKERS[number % len(MARKERS)]
-        panel.errorbar(
-            times, means, bars, color=colour, marker=marker, linestyle="", markersize=5, elinewidth=0.8, alpha=0.7
-        )
-        front = pareto_front([(seconds, mean) for seconds, mean, _, _ in own])
-        panel.step([own[i][0] for i in front], [own[i][1] for i in front], where="post", color=colour, linewidth=1)
-        for position in front:
-            named.append(own[position][3])
-            if len(named) <= LISTED:
-                panel.annotate(
-                    str(len(named)), own[position][:2], (-3, 4), textcoords="offset points", ha="right", weight="bold"
-                )
-    seconds = [time for time, _, _ in points]
-    if max(seconds) > 10 * min(seconds) > 0:
-        logarithmic(panel, "x", min(seconds), max(seconds))
+        own = [(seconds, metric, row) for seconds, metric, row in points if device_of(row) == device]
+        front += draw_device(panel, own, number, len(front))
+    times = [seconds for seconds, _, _ in points]
+    if max(times) > 10 * min(times) > 0:
+        logarithmic(panel, "x", min(times), max(times))
     on_test = f", {ON_TEST}" if by == "test" else ""
     panel.set(xlabel="time of a run (s), mean over seeds", ylabel=f"{by} accuracy (%){on_test}")
-    name_front(figure, named, devices)
+    name_front(figure, front, devices)
     return figure
+
+
+def draw_device(panel: Axes, points: list[tuple[float, Estimate, Row]], number: int, named: int) -> list[Row]:
+    """Draw the settings of a device and their front; returns the front, whose numbers start after ``named``."""
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    times = [seconds for seconds, _, _ in points]
+    means = [100 * metric.mean for _, metric, _ in points]
+    bars = [100 * (metric.sd or 0) for _, metric, _ in points]
+    panel.errorbar(
+        times, means, bars, color=colour, marker=marker, linestyle="", markersize=5, elinewidth=0.8, alpha=0.7
+    )
+    front = pareto_front(list(zip(times, means, strict=True)))
+    panel.step([times[i] for i in front], [means[i] for i in front], where="post", color=colour, linewidth=1)
+    for label, position in enumerate(front[: max(LISTED - named, 0)], start=named + 1):
+        place = (times[position], means[position])
+        panel.annotate(str(label), place, (-3, 4), textcoords="offset points", ha="right", weight="bold")
+    return [points[position][2] for position in front]
 
 
 def device_of(row: Row) -> str:

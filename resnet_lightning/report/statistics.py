@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any
 
+from resnet_lightning.report.anova import variance_shares
 from resnet_lightning.report.frame import Comparison, Group, Run, Value
 
 SIGNIFICANT = 0.05  # a larger p value is called noise
 MOST_LEVELS = 20  # of a swept key; a number with more of them is a sample of a range, not a grid
-ROUNDING = 1e-12  # a smaller sum of squares is none: one image in 100,000 gives 1e-10
 WORST_FIRST = (
     "crashed",
     "killed",
@@ -259,38 +259,3 @@ def sort_levels(values: Iterable[Value]) -> list[Value]:
 
 def is_numeric(value: Value) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def variance_shares(factors: dict[str, list[int]], values: list[float]) -> dict[str, tuple[float | None, float | None]]:
-    """Share of the variance and p value of each factor.
-
-    Args:
-        factors: for each key the number of the level of every run.
-        values: of every run.
-    """
-    import numpy as np
-    from scipy.stats import f
-
-    def fit(keys: Iterable[str]) -> tuple[float, int]:
-        """Residual sum of squares and rank of the additive model."""
-        parts = [np.eye(max(factors[key]) + 1)[factors[key]][:, 1:] for key in keys]
-        design = np.hstack([np.ones((len(values), 1)), *parts])
-        solution, _, rank, _ = np.linalg.lstsq(design, np.array(values), rcond=None)
-        return float(np.square(design @ solution - values).sum()), int(rank)
-
-    if not factors:
-        return {}
-    (total, _), (residual, rank) = fit([]), fit(factors)
-    freedom = len(values) - rank
-    shares: dict[str, tuple[float | None, float | None]] = {}
-    for key in factors:
-        without, rank_without = fit(other for other in factors if other != key)
-        terms = rank - rank_without
-        if total < ROUNDING or terms == 0 or freedom == 0:
-            shares[key] = (None, None)
-            continue
-        explained = max(without - residual, 0.0)
-        exact = residual < ROUNDING
-        p_value = None if exact else float(f.sf(explained / terms / (residual / freedom), terms, freedom))
-        shares[key] = (min(explained / total, 1.0), p_value)
-    return shares
