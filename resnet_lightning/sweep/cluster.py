@@ -1,0 +1,221 @@
+"""A sweep whose jobs run in the queue of a cluster; folders, records, resuming and report are those of one machine."""
+
+import importlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+from resnet_lightning import hparams
+from resnet_lightning.config import Config, ConfigError, device_count
+from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, Status
+from resnet_lightning.sweep.launch import prepare_data, report
+from resnet_lightning.sweep.lock import sweep_lock
+from resnet_lightning.sweep.monitor import Monitor
+from resnet_lightning.sweep.node import Task
+from resnet_lightning.sweep.outcome import read_or_new
+from resnet_lightning.sweep.plan import Job, plan_jobs, single_run, write_plan
+
+LOOK_EVERY = 1.0  # seconds
+CANCEL_GRACE = 60.0  # seconds that a queue has to end cancelled jobs
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How a job ended that could not say so itself: the queue ended it, or never ran it."""
+
+    status: Status
+    reason: str
+
+
+class Ticket(Protocol):
+    """A job in the queue."""
+
+    def poll(self) -> RunResult | Loss | None:
+        """Its end; None while it waits or runs."""
+
+    def cancel(self) -> None: ...
+
+
+class Queue(Protocol):
+    """What runs jobs on other machines.
+
+    Attributes:
+        name: how messages call it.
+        threads: CPU threads of a job; None = the queue or the job's own ``threads=`` decides.
+    """
+
+    name: str
+    threads: int | None
+
+    def connect(self) -> None:
+        """Raises ConfigError if the queue is not there."""
+
+    def submit(self, folder: Path, tasks: Sequence[Task]) -> Sequence[Ticket]:
+        """A ticket for each task.
+
+        Raises:
+            ConfigError: the queue refuses the jobs.
+        """
+
+
+def extra_package(module: str, extra: str) -> Any:
+    """Import a package that comes with an extra of ours.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f'hydra/launcher={extra} needs the package {module}: pip install "resnet-lightning[{extra}]"'
+        ) from error
+
+
+def gpus_per_job(configs: Sequence[Config]) -> int:
+    """How many GPUs the largest job uses where there are GPUs."""
+    counts = [device_count(config.devices) or 1 for config in configs if config.accelerator not in ("cpu", "mps")]
+    return max(counts, default=0)
+
+
+def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], queue: Queue) -> int:
+    """Run what is missing in the queue, then write the comparison of all.
+
+    Returns:
+        the exit code: 0 if every job is done, 1 if not, 130 or 143 if the user stopped the sweep.
+
+    Raises:
+        ConfigError: another launcher holds the sweep, a folder holds other settings, the queue refuses the jobs.
+        DataError: data are missing or damaged; nothing has been submitted.
+    """
+    refuse_keys_of_one_machine(jobs, queue)
+    queue.connect()  # before our signal handlers: Ray sets its own
+    with sweep_lock(folder):
+        planned = plan_jobs(folder, jobs)
+        write_plan(folder, folder.name, planned)
+        waiting = [job for job in planned if not job.finished]
+        before = len(planned) - len(waiting)
+        already = f", {before} finished before" if before else ""
+        print(f"{folder}: {len(planned)} jobs{already}, {len(waiting)} to run with {queue.name}", flush=True)
+        stop_signal = None
+        if waiting:
+            prepare_data([job.config.data for job in waiting])
+            stop_signal = Round(folder, waiting, queue).run()
+        report(folder)
+    if stop_signal is not None:
+        return 128 + stop_signal
+    return 0 if all(job.status == "done" for job in planned) else 1
+
+
+def refuse_keys_of_one_machine(jobs: Sequence[tuple[Sequence[str], Config]], queue: Queue) -> None:
+    for overrides, _ in jobs:
+        for override in overrides:
+            if override.startswith("launcher."):
+                key = override.partition("=")[0]
+                raise ConfigError(f"{key} is for the jobs of one machine; {queue.name} has keys hydra.launcher.*")
+
+
+def make_task(folder: Path, job: Job, threads: int | None) -> Task:
+    arguments = single_run(folder, job)
+    if threads is not None and not any(argument.startswith("threads=") for argument in arguments):
+        arguments.append(f"threads={threads}")
+    own = {key: value for key, value in os.environ.items() if key.startswith("RESNET_LIGHTNING_")}
+    return Task(folder.resolve(), job, Path.cwd(), arguments, own)
+
+
+@dataclass
+class StopRequest:
+    """The first SIGINT or SIGTERM is noted, the second raises KeyboardInterrupt."""
+
+    signum: int | None = None
+
+    @contextmanager
+    def listen(self) -> Iterator[None]:
+        previous = {s: signal.signal(s, self.handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for signum, handler in previous.items():
+                signal.signal(signum, handler)
+
+    def handle(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is not None:
+            raise KeyboardInterrupt
+        self.signum = signum
+        print(f"\n{signal.Signals(signum).name}: the jobs are cancelled; once more does not wait for them.", flush=True)
+
+
+@dataclass
+class Round:
+    """Submits jobs and waits for all of them."""
+
+    folder: Path
+    jobs: Sequence[Job]
+    queue: Queue
+    stop: StopRequest = field(default_factory=StopRequest)
+    cancelled: float | None = None  # when
+
+    def run(self) -> int | None:
+        """Returns the signal with which the user stopped it."""
+        for job in self.jobs:
+            job.attempts += 1
+        with self.stop.listen():
+            tickets = self.queue.submit(self.folder, [make_task(self.folder, j, self.queue.threads) for j in self.jobs])
+            left = dict(enumerate(zip(self.jobs, tickets, strict=True)))
+            while left:
+                for number, (job, ticket) in list(left.items()):
+                    end = self.end(ticket)
+                    if end is not None:
+                        del left[number]
+                        self.note(job, end, len(left))
+                if left:
+                    self.cancel_if_asked([ticket for _, ticket in left.values()])
+                    time.sleep(LOOK_EVERY)
+        return self.stop.signum
+
+    def cancel_if_asked(self, tickets: Sequence[Ticket]) -> None:
+        if self.stop.signum is not None and self.cancelled is None:
+            self.cancelled = time.monotonic()
+            for ticket in tickets:
+                ticket.cancel()
+
+    def end(self, ticket: Ticket) -> RunResult | Loss | None:
+        end = ticket.poll()
+        if end is None and self.cancelled is not None and time.monotonic() - self.cancelled > CANCEL_GRACE:
+            return Loss("killed", f"{self.queue.name} did not answer after the sweep was stopped")
+        return end
+
+    def note(self, job: Job, end: RunResult | Loss, left: int) -> None:
+        """Record and say the end of a job."""
+        result = end if isinstance(end, RunResult) else self.record(job, end)
+        if result is not None:
+            job.status = result.status
+            monitor = Monitor(self.folder, len(self.jobs), 1)
+            monitor.say(f"{result.status:<8} {job.label}: {monitor.outcome(job, result)}; {left} left")
+
+    def record(self, job: Job, loss: Loss) -> RunResult | None:
+        """Write a loss into the job's record; None if the sweep was stopped before the job began."""
+        place = self.folder / job.name
+        stopped = self.stop.signum is not None
+        if stopped and not (place / FILE_NAME).exists():
+            return None
+        result = read_or_new(place, job)
+        was_running = result.status == "running"
+        if stopped and not was_running:
+            return result if result.status in (*FINISHED, "interrupted") else None
+        if result.status in FINISHED:
+            return result
+        if stopped:
+            loss = Loss("interrupted", "stopped with the sweep")
+        result.status, result.reason, result.exit_code, result.attempts = loss.status, loss.reason, 1, job.attempts
+        result.write(place)
+        if was_running:
+            settings = hparams.columns(job.config, result.choices, job.overrides)
+            hparams.mark_failed(place, settings, hparams.group_name(job.config))
+        return result

@@ -1,0 +1,107 @@
+"""One job on a node of a cluster: the single run in a process of its own, and its record, as on one machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from resnet_lightning.result import RunResult
+from resnet_lightning.sweep.outcome import forget_old_record, settle
+from resnet_lightning.sweep.plan import Job
+from resnet_lightning.sweep.process import end_with_launcher
+
+GRACE = 15.0  # seconds between asking a job to stop and ending it; SLURM itself waits 30 by default
+LOOK_EVERY = 0.2  # seconds
+REFUSED = 2  # exit code of a run whose settings cannot be
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job on its way to a node that has the same files and the same Python.
+
+    Attributes:
+        folder: of the sweep, absolute.
+        directory: where the user started the sweep; relative paths in the arguments start there.
+        arguments: of the single run.
+        environment: the user's variables for this program; a queue may not pass them on.
+    """
+
+    folder: Path
+    job: Job
+    directory: Path
+    arguments: list[str]
+    environment: dict[str, str]
+
+
+def run_task(task: Task) -> RunResult:
+    """What the queue calls on the node: run the job to its end, whatever that is, and settle its record."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray's request to stop; a worker may have it ignored
+    place = task.folder / task.job.name
+    place.mkdir(parents=True, exist_ok=True)
+    forget_old_record(place)
+    with (place / task.job.log).open("ab") as log:
+        process = start(task, log.fileno())
+    try:
+        while process.poll() is None:  # not wait(): Ray's request to stop is seen between two calls only
+            time.sleep(LOOK_EVERY)
+    except BaseException as error:
+        stop(process)
+        result = settle(task.folder, task.job, None, timed_out=isinstance(error, Exception), stopped=True)
+        if result.status == "timeout":  # submitit raises when the time is nearly over
+            result.reason = "stopped at the time limit of the queue"
+            result.write(place)
+        raise
+    result = settle(task.folder, task.job, process.returncode, timed_out=False, stopped=False)
+    if process.returncode == REFUSED and result.status == "failed":
+        result.reason = last_error(place / task.job.log) or result.reason
+        result.write(place)
+    return result
+
+
+def last_error(log: Path) -> str | None:
+    """The sentence with which a job was refused before it began: the node is not as the settings say."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line.removeprefix("Error: ") for line in reversed(lines) if line.startswith("Error: ")), None)
+
+
+def start(task: Task, log: int) -> subprocess.Popen[bytes]:
+    """The job's process in a group of its own, which ends with us: it holds the other end of its standard input."""
+    command = [sys.executable, "-u", "-X", "faulthandler", "-m", "resnet_lightning.sweep.node", *task.arguments]
+    return subprocess.Popen(
+        command,
+        cwd=task.directory,
+        env=os.environ | task.environment,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it in order, or after ``GRACE`` at once."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def main() -> int:
+    """The process of the job."""
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # SLURM's word that time is nearly over, heard by run_task
+    threading.Thread(target=end_with_launcher, args=(Connection(0, writable=False),), daemon=True).start()
+
+    from resnet_lightning.cli import run_command
+
+    return run_command(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
