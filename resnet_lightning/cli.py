@@ -24,7 +24,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from resnet_lightning.config import GROUPS, Config, ConfigError, DataError, choose, conf_folder, nearest, read_config
+from resnet_lightning.checks import choose, nearest, read_config
+from resnet_lightning.config import GROUPS, Config, ConfigError, DataError, conf_folder
 from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
 
 codes: list[int] = []  # exit codes of what Hydra has run in this process

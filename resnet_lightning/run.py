@@ -17,15 +17,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.memory import is_oom_error
 
 from resnet_lightning import hardware, hparams
-from resnet_lightning.config import (
-    Config,
-    ConfigError,
-    DataError,
-    check_batch,
-    conf_folder,
-    device_count,
-    plain_settings,
-)
+from resnet_lightning.checks import check_batch
+from resnet_lightning.config import Config, ConfigError, DataError, conf_folder, device_count, plain_settings
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.summary import model_facts, summary

@@ -7,7 +7,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig, held_out
+from resnet_lightning.checks import held_out
+from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig
 from resnet_lightning.data import cache
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.cache import DataSet, ImageSet

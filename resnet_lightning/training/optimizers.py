@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from resnet_lightning.config import ConfigError, nearest
+from resnet_lightning.checks import nearest
+from resnet_lightning.config import ConfigError
 
 NOT_OPTIONS = ("name", "algorithm", "lr", "weight_decay")  # keys of conf/optimizer/*.yaml that are settings of the run
 

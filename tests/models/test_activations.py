@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from resnet_lightning.config import ACTIVATIONS as NAMES
+from resnet_lightning.checks import ACTIVATIONS as NAMES
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
 from resnet_lightning.models.resnet import ResNet
 
