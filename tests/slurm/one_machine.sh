@@ -71,7 +71,9 @@ stop() {
     export SLURM_CONF=$folder/slurm.conf
     scancel --user="$(id -un)" 2> /dev/null || true
     for daemon in slurmd slurmctld munged; do
-        if [ -f "$folder/$daemon.pid" ]; then kill "$(cat "$folder/$daemon.pid")" 2> /dev/null || true; fi
+        if pid=$(cat "$folder/$daemon.pid" 2> /dev/null) && kill "$pid" 2> /dev/null; then
+            timeout 20 tail --pid="$pid" -f /dev/null || true  # until it has ended: it writes its state last
+        fi
     done
 }
 
