@@ -170,12 +170,12 @@ def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Va
 
 
 def parse(text: str) -> Value:
-    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"relu"`` stays."""
+    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"relu"`` stays; a list is written as in a run's record."""
     try:
         value = json.loads(text)
     except ValueError:
         return text
-    return value if isinstance(value, (str, int, float, bool, type(None))) else text
+    return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
 
 
 def identity(value: Value) -> str:

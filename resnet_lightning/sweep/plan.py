@@ -46,7 +46,7 @@ class Job:
 
 def job_overrides(overrides: Sequence[str]) -> list[str]:
     """Without the keys of the sweep itself: its name, its launcher."""
-    return [item for item in overrides if key_of(item).split(".")[0] not in SWEEP_KEYS]
+    return [item for item in overrides if re.split(r"[./]", key_of(item))[0] not in SWEEP_KEYS]
 
 
 def key_of(override: str) -> str:

@@ -1,0 +1,22 @@
+"""Names of folders, and what of the command line is the sweep's and not its jobs'."""
+
+from resnet_lightning.report.frame import read_comparison
+from resnet_lightning.result import RunResult
+from resnet_lightning.sweep.plan import plan_jobs, write_plan
+
+
+def test_launcher_and_name_are_no_part_of_a_job(settings, tmp_path):
+    own = ["lr=0.2", "batch=64"]
+    of_the_sweep = ["name=s", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "launcher.retries=1"]
+    (job,) = plan_jobs(tmp_path, [([*of_the_sweep, *own], settings(*own))])
+    assert job.overrides == own and job.name.startswith("lr-0.2_batch-64_")
+
+
+def test_a_waiting_job_and_a_finished_one_agree_on_a_list(settings, tmp_path):
+    arguments = [["model=resnet10", "model.widths=[4,4,4]", f"lr={lr}"] for lr in (0.1, 0.2)]
+    jobs = plan_jobs(tmp_path, [(overrides, settings(*overrides)) for overrides in arguments])
+    write_plan(tmp_path, "s", jobs)
+    (tmp_path / jobs[0].name).mkdir()
+    config = {"model": {"widths": [4, 4, 4]}, "lr": 0.1}
+    RunResult("done", jobs[0].overrides, config, 0, choices={"model": "resnet10"}).write(tmp_path / jobs[0].name)
+    assert read_comparison(tmp_path).columns == ["lr"]
