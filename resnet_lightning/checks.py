@@ -28,6 +28,13 @@ DATA_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "folder")
 TRAIN_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
 PRECISIONS = ("auto", "32", "bf16", "16")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+WORDS = {  # keys that take one of a few words
+    "precision": PRECISIONS,
+    "accelerator": ACCELERATORS,
+    "batchnorm": ("running", "reestimated"),
+    "eval_train": ("none", "end", "epoch"),
+    "log_style": ("plain", "report"),
+}
 SMALL_IMAGE = 64  # pixels: up to here stem=auto keeps the size of the image
 
 
@@ -95,6 +102,9 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "batch": (lambda v: v >= 2, "a whole number from 2 (BatchNorm needs two images)"),
     "eval_batch": (lambda v: v >= 1, "a whole number from 1"),
     "epochs": (lambda v: v >= 1, "a whole number from 1"),
+    "scale": (lambda v: 0 < v <= 1, "a share of the training images above 0, at most 1"),
+    "epochs_scale": (lambda v: 0 < v <= 1, "a share of the epochs above 0, at most 1"),
+    "log_every": (lambda v: v >= 0, "a whole number of steps from 0 (0 = none)"),
     "dropout": (lambda v: 0 <= v < 1, "from 0 to below 1"),
     "label_smoothing": (lambda v: 0 <= v < 1, "from 0 to below 1"),
     "weight_decay": (lambda v: 0 <= v < math.inf, "a number from 0"),
@@ -113,6 +123,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "data.val_seed": (lambda v: 0 <= v < 2**32, "a whole number from 0 to 4294967295"),
     "data.train_limit": (lambda v: v is None or v >= 1, "a whole number from 1, or null for all"),
+    "data.test_limit": (lambda v: v is None or v >= 1, "a whole number from 1, or null for all"),
     "augment.horizontal_flip": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
     "augment.random_crop": (lambda v: v >= 0, "a whole number of pixels from 0"),
     "augment.random_resized_crop": (lambda v: 0 <= v <= 1, "a share of the area from 0 to 1"),
@@ -146,8 +157,8 @@ def check(config: Config) -> None:
     choose("stem.activation", config.stem.activation, ACTIVATIONS)
     choose("model.block", config.model.block, BLOCKS)
     choose("data.name", config.data.name, DATA_SETS)
-    choose("precision", config.precision, PRECISIONS)
-    choose("accelerator", config.accelerator, ACCELERATORS)
+    for key, words in WORDS.items():
+        choose(key, value_of(config, key), words)
     check_model(config)
     check_augment(config.augment)
     check_statistics(config.data)
@@ -272,6 +283,11 @@ def held_out(val_size: float, total: int) -> int:
     return round(val_size * total) if 0 < val_size < 1 else int(val_size)
 
 
+def scaled_images(scale: float, images: int) -> int:
+    """How many training images ``scale`` leaves."""
+    return round(scale * images)
+
+
 def check_batch(config: Config, total: int) -> None:
     """Compare the batch with the images that are left to train on.
 
@@ -286,3 +302,5 @@ def check_batch(config: Config, total: int) -> None:
         require("data.train_limit", limit, limit <= left, f"at most the {left:,} images outside the validation split")
     images = limit or left
     require("batch", config.batch, config.batch <= images, f"at most the {images:,} training images")
+    scaled = scaled_images(config.scale, images)
+    require("scale", config.scale, scaled >= 2, f"a larger share: of {images:,} training images it leaves {scaled}")

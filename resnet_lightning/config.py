@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 
 GROUPS = ("model", "stem", "data", "augment", "optimizer", "scheduler")  # folders of conf/ to choose from
+CHOICES = (*GROUPS, "experiment")  # an experiment chooses from the others
 
 
 class ConfigError(ValueError):
@@ -51,6 +52,7 @@ class DataConfig:
     val_size: float
     val_seed: int
     train_limit: int | None
+    test_limit: int | None
 
 
 @dataclass
@@ -99,6 +101,9 @@ class Config:
     weight_decay: float
     label_smoothing: float
     gradient_clip: float
+    batchnorm: str
+    scale: float
+    epochs_scale: float
     seed: int
     accelerator: str
     devices: Any
@@ -106,8 +111,13 @@ class Config:
     threads: int | None
     compile: bool
     eval_batch: int
+    eval_train: str
     name: str | None
+    traced: bool
+    log_every: int
+    log_style: str
     launcher: LauncherConfig
+    reference: str | None
     dry_run: bool
 
 
@@ -128,6 +138,11 @@ def value_of(config: Config, key: str) -> Any:
     return value
 
 
+def trained_epochs(config: Config) -> int:
+    """How many epochs a run trains: ``epochs``, or the share of them that ``epochs_scale`` says."""
+    return max(1, round(config.epochs * config.epochs_scale))
+
+
 def device_count(devices: Any) -> int | None:
     """How many devices a run asks for; None where that is left to the machine (``auto``)."""
     if devices == "auto":
@@ -135,9 +150,9 @@ def device_count(devices: Any) -> int | None:
     return len(devices) if isinstance(devices, list) else int(devices)
 
 
-# Settings that say where and when a run happens, not what it computes; two runs that differ in these only are the same.
+# Settings that say where and how a run happens, not what it computes; two runs that differ in these only are the same.
 # (The number of threads changes the last bits; the record of a run names it.)
-PLACE = ("name", "data.root", "threads", "launcher", "dry_run")
+PLACE = ("name", "data.root", "threads", "launcher", "reference", "dry_run", "log_every", "log_style")
 
 
 def plain_settings(config: Config) -> dict[str, Any]:

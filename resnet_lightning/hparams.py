@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summ
 from tensorboard.plugins.hparams.summary_v2 import _summary_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from resnet_lightning.config import GROUPS, PLACE, Config, config_hash, value_of
+from resnet_lightning.config import CHOICES, GROUPS, PLACE, Config, config_hash, value_of
 
 FLAT = (
     "activation", "lr", "batch", "epochs", "dropout", "weight_decay", "label_smoothing", "precision", "seed",
@@ -23,7 +23,7 @@ def columns(config: Config, choices: dict[str, str], overrides: list[str]) -> di
     """Settings of a run as the tab shows them: choices, the flat keys, and what else was set on the command line."""
     keys = [item.lstrip("+~").partition("=")[0] for item in overrides]
     others = [
-        key for key in keys if key not in GROUPS and not key.startswith(("hydra", "launcher.")) and key not in PLACE
+        key for key in keys if key not in CHOICES and not key.startswith(("hydra", "launcher.")) and key not in PLACE
     ]
     found: dict[str, Any] = {key: choices[key] for key in GROUPS if key in choices}
     for key in dict.fromkeys([*FLAT, *others]):

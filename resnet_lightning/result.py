@@ -20,6 +20,7 @@ INNERMOST_LIST = re.compile(r"\[[^\[\]{}\"]*\]")  # of numbers: it takes one lin
 Status = Literal[
     "running", "done", "failed", "oom", "diverged", "interrupted",
     "crashed", "killed", "timeout",  # what only the launcher of a sweep sees
+    "unavailable",  # never started: this machine has no such device
 ]  # fmt: skip
 
 FINISHED = ("done", "diverged")  # another attempt would end the same way
@@ -76,6 +77,7 @@ class RunResult:
     best_epoch: int | None = None  # from 1
     epochs_done: int = 0
     train: dict[str, Any] = field(default_factory=dict)  # best epoch, training mode, augmented: loss, accuracy, ...
+    train_eval: dict[str, Any] = field(default_factory=dict)  # best epoch, training images in evaluation mode: as test
     val: dict[str, Any] = field(default_factory=dict)  # best epoch: loss, accuracy, per_class_accuracy, images
     test: dict[str, Any] = field(default_factory=dict)  # best epoch: the same and confusion_matrix
     model: dict[str, Any] = field(default_factory=dict)  # stem, stages, parameters, multiply_accumulates

@@ -18,16 +18,26 @@ from lightning.pytorch.utilities.memory import is_oom_error
 
 from resnet_lightning import hardware, hparams
 from resnet_lightning.checks import check_batch
-from resnet_lightning.config import Config, ConfigError, DataError, conf_folder, device_count, plain_settings
+from resnet_lightning.config import (
+    Config,
+    ConfigError,
+    DataError,
+    conf_folder,
+    device_count,
+    plain_settings,
+    trained_epochs,
+)
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.summary import model_facts, summary
 from resnet_lightning.result import FINISHED, RunResult, status_in
 from resnet_lightning.text import duration, percent
-from resnet_lightning.training.checkpoint import AtomicCheckpointIO, Checkpoints, load_best
+from resnet_lightning.training.batchnorm import ReestimateBatchNorm
+from resnet_lightning.training.checkpoint import AtomicCheckpointIO, Checkpoints, load_best, save_traced
 from resnet_lightning.training.classifier import Diverged, ImageClassifier
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
+from resnet_lightning.training.lines import lines_of
 from resnet_lightning.training.tracking import Events, Tracking
 
 log = logging.getLogger(__name__)
@@ -121,7 +131,15 @@ def git_commit() -> str | None:
 
 def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOnSignal) -> None:
     """Fill ``result`` step by step, so that it holds what was reached wherever the run ends."""
-    data = ImageDataModule(config.data, config.augment, config.batch, config.eval_batch, config.seed)
+    data = ImageDataModule(
+        config.data,
+        config.augment,
+        config.batch,
+        config.eval_batch,
+        config.seed,
+        config.scale,
+        eval_train=config.eval_train == "epoch",
+    )
     data.prepare_data()
     data.setup()
     check_batch(config, len(data.data.train.labels))
@@ -135,7 +153,11 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
         events = Events(folder, settings, hparams.group_name(config))
     tracking = Tracking(folder, "val" if data.selection == "validation" else "test", events)
     checkpoints = Checkpoints(folder, result.config)
-    trainer = build_trainer(config, folder, result.precision, [stop, tracking, Console(data.selection), checkpoints])
+    lines = lines_of(config, data.selection, len(data.train_index))
+    callbacks = [stop, tracking, Console(lines, config.log_every), checkpoints]
+    if config.batchnorm == "reestimated":
+        callbacks.append(ReestimateBatchNorm(data))
+    trainer = build_trainer(config, folder, result.precision, callbacks)
     result.device = hardware.device_name(trainer.strategy.root_device)
     if trainer.is_global_zero:
         log.info(opening_lines(result, data))
@@ -145,8 +167,9 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
         if checkpoints.best is None:
             raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
         load_best(folder, classifier.network)
-        trainer.test(classifier, datamodule=data, verbose=False)
-        result.test = classifier.test_sums
+        if config.eval_train != "none":
+            result.train_eval = test(trainer, classifier, data, "train")
+        result.test = test(trainer, classifier, data, "test")
     finally:
         record_training(result, classifier, tracking, checkpoints)
         result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
@@ -155,7 +178,19 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
             events.scalars(metrics, result.best_epoch or 0)
             events.close(success=bool(result.test))
     if trainer.is_global_zero:
+        for split, sums in (("train", result.train_eval), ("test", result.test)):
+            for line in lines.classes(split, sums, data.classes) if sums else ():
+                log.info(line)
         draw(result, classifier, data, folder)
+        if config.traced:
+            save_traced(classifier.network, data.image_shape, folder / "traced.pt")
+
+
+def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, split: str) -> dict[str, Any]:
+    """Loss, accuracies and confusion matrix on the images of a split, ``test`` or ``train``, as they are."""
+    data.test_split = split
+    trainer.test(classifier, datamodule=data, verbose=False)
+    return classifier.test_sums
 
 
 def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
@@ -173,6 +208,7 @@ def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
         config.label_smoothing,
         config.seed,
         config.compile,
+        schedule_epochs=config.epochs,
     )
 
 
@@ -182,7 +218,7 @@ def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[
         accelerator=kind,
         devices=config.devices,
         precision=hardware.LIGHTNING_PRECISION[precision],
-        max_epochs=config.epochs,
+        max_epochs=trained_epochs(config),
         gradient_clip_val=config.gradient_clip or None,
         deterministic="warn" if kind == "cuda" else None,  # the same bits for the same seed, where CUDA can
         default_root_dir=folder,
@@ -246,8 +282,10 @@ def closing_lines(result: RunResult, folder: Path) -> str:
     best = f"epoch {result.best_epoch} of {result.epochs_done}, best by {result.selection}"
     if result.test:
         lines += [f"{'':12}{'loss':>8}{'accuracy':>11}{'images':>9}   ({best})"]
-        for name, part in (("train", result.train), ("validation", result.val), ("test", result.test)):
-            if name == "validation" and result.selection == "test":
+        parts = [("train", result.train), ("train, eval", result.train_eval)]
+        parts += [("validation", result.val), ("test", result.test)]
+        for name, part in parts:
+            if not part or (name == "validation" and result.selection == "test"):
                 continue
             note = "   selected on test" if name == "test" and result.selection == "test" else ""
             lines += [f"{name:<12}{part['loss']:>8.4f}{percent(part['accuracy']):>11}{part['images']:>9,}{note}"]

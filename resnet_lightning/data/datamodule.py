@@ -1,5 +1,6 @@
 """The data of a run as a LightningDataModule: cache, validation split, loaders, augmentation on the training device."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,7 +8,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lightning.checks import held_out
+from resnet_lightning.checks import held_out, scaled_images
 from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig
 from resnet_lightning.data import cache
 from resnet_lightning.data.augment import Augment
@@ -34,6 +35,11 @@ def stratified(labels: Tensor, count: int, generator: torch.Generator) -> Tensor
     return torch.cat(chosen).sort().values
 
 
+def chosen(index: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` of the positions (M,) ``index``, the same share of every class; all of them where it is not below."""
+    return index if count >= len(index) else index[stratified(labels[index], count, generator)]
+
+
 class ImageDataModule(LightningDataModule):
     """Serves one data set; batches arrive in ``training_step`` as ``Batch`` of normalised floats (N, C, H, W).
 
@@ -42,12 +48,27 @@ class ImageDataModule(LightningDataModule):
         augment: what happens to training images; normalisation applies to all.
         batch, eval_batch: images per step, all devices together.
         seed: of batch order and augmentation (the validation split has its own, ``data.val_seed``).
+        scale: share of the training images to train on, the same share of every class.
+        eval_train: evaluate the training images in every validation too, as its second loader.
+
+    Attributes:
+        test_split: the images that ``trainer.test`` reads: ``test``, or ``train`` for the training images as they are.
     """
 
-    def __init__(self, data: DataConfig, augment: AugmentConfig, batch: int, eval_batch: int, seed: int) -> None:
+    def __init__(
+        self,
+        data: DataConfig,
+        augment: AugmentConfig,
+        batch: int,
+        eval_batch: int,
+        seed: int,
+        scale: float = 1.0,
+        eval_train: bool = False,
+    ) -> None:
         super().__init__()
         self.config, self.augment_config = data, augment
-        self.batch, self.eval_batch, self.seed = batch, eval_batch, seed
+        self.batch, self.eval_batch, self.seed, self.scale, self.eval_train = batch, eval_batch, seed, scale, eval_train
+        self.test_split = "test"
         self._data: DataSet | None = None
         self._ready = False
         self._placed: dict[str, ImageSet] = {}
@@ -72,11 +93,11 @@ class ImageDataModule(LightningDataModule):
         rest = torch.ones(len(labels), dtype=torch.bool)
         rest[self.val_index] = False
         self.train_index = rest.nonzero()[:, 0]
-        if self.config.train_limit is not None:
-            self.train_index = self.train_index[
-                stratified(labels[self.train_index], self.config.train_limit, generator)
-            ]
+        limit = self.config.train_limit or len(self.train_index)
+        self.train_index = chosen(self.train_index, labels, scaled_images(self.scale, limit), generator)
         self.test_index = torch.arange(len(data.test.labels))
+        limit = self.config.test_limit or len(self.test_index)
+        self.test_index = chosen(self.test_index, data.test.labels, limit, generator)
         self.augment = Augment(self.augment_config, *self.statistics)
 
     @property
@@ -159,14 +180,26 @@ class ImageDataModule(LightningDataModule):
         device, rank, processes = self.trainer.strategy.root_device, self.trainer.global_rank, self.trainer.world_size
         return Loader(self.placed(split), index, self.eval_batch, device, rank, processes)
 
-    def val_dataloader(self) -> Loader:
+    def val_dataloader(self) -> list[Loader]:
         """The images held out of the training data; the test set where ``data.val_size=0``."""
-        if self.selection == "test":
-            return self.test_dataloader()
-        return self._eval_loader("train", self.val_index)
+        on_test = self.selection == "test"
+        selecting = (
+            self._eval_loader("test", self.test_index) if on_test else self._eval_loader("train", self.val_index)
+        )
+        return [selecting, self._eval_loader("train", self.train_index)] if self.eval_train else [selecting]
 
     def test_dataloader(self) -> Loader:
-        return self._eval_loader("test", self.test_index)
+        return self._eval_loader(self.test_split, self.test_index if self.test_split == "test" else self.train_index)
+
+    def plain_training_images(self, count: int) -> Iterator[Tensor]:
+        """Batches of at most ``count`` training images as evaluation sees them, always the same ones."""
+        assert self.trainer is not None
+        generator = stream(self.config.val_seed, 0, "plain training images")
+        index = chosen(self.train_index, self.data.train.labels, count, generator)
+        index = index[torch.randperm(len(index), generator=generator)]  # a folder's images come class by class
+        for batch in Loader(self.placed("train"), index, self.eval_batch, self.trainer.strategy.root_device):
+            if len(batch.labels) > 1:  # BatchNorm needs two
+                yield self.augment.plain(batch.images)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         if batch.draws is None:

@@ -61,7 +61,8 @@ class Loader:
 class TrainLoader(Loader):
     """Every epoch in another order, which with the draws of the augmentation follows from (seed, epoch) alone.
 
-    The last, smaller batch of an epoch is left out: every step has the same shape and weighs the same.
+    The last, smaller batch of an epoch is left out: every step has the same shape and weighs the same. (A batch larger
+    than the images takes all of them.)
 
     Args:
         epoch: gives the number of the epoch when its first batch is asked for.
@@ -84,14 +85,14 @@ class TrainLoader(Loader):
         self.seed, self.epoch, self.draws = seed, epoch, draws
 
     def __len__(self) -> int:
-        return len(self.index) // self.batch
+        return max(1, len(self.index) // self.batch)
 
     def batches(self) -> Iterator[Batch]:
         generator = stream(self.seed, self.epoch(), "data")
         order = self.index[torch.randperm(len(self.index), generator=generator)]
         order = order.to(self.data.images.device)  # once an epoch: each copy makes the host wait for a GPU
         for chosen in order[: len(self) * self.batch].split(self.batch):
-            draws = torch.rand(self.batch, self.draws, generator=generator, pin_memory=self.device.type == "cuda")
+            draws = torch.rand(len(chosen), self.draws, generator=generator, pin_memory=self.device.type == "cuda")
             yield self.take(chosen[self.rank :: self.processes], draws[self.rank :: self.processes])
 
 

@@ -1,6 +1,8 @@
 """Checkpoints: ``last.ckpt`` to go on from, ``best.ckpt`` with the weights of the best epoch."""
 
+import copy
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,20 @@ class Checkpoints(Checkpoint):
                 with atomic_write(self.folder / "best.ckpt") as file:
                     torch.save(state, file)
         trainer.save_checkpoint(self.folder / "last.ckpt")
+
+
+def save_traced(network: nn.Module, image_shape: tuple[int, int, int], path: Path) -> None:
+    """Trace the network on one image (1, C, H, W) of zeros and save it: ``torch.jit.load`` needs no source of ours.
+
+    TorchScript is deprecated by torch (``torch.export`` replaces it), and still what many programs load.
+    """
+    network = copy.deepcopy(network).cpu().eval()
+    with warnings.catch_warnings(), torch.no_grad():
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+        traced = torch.jit.trace(network, torch.zeros(1, *image_shape))
+        with atomic_write(path) as file:
+            torch.jit.save(traced, file)
 
 
 def load_best(folder: Path, network: nn.Module) -> None:

@@ -31,6 +31,7 @@ class ImageClassifier(LightningModule):
         label_smoothing: share of the target spread over all classes, in training only.
         seed: of dropout.
         compiled: run the network through ``torch.compile``.
+        schedule_epochs: length of the schedule; fewer epochs of training go through it faster. None = those trained.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ImageClassifier(LightningModule):
         label_smoothing: float = 0.0,
         seed: int = 0,
         compiled: bool = False,
+        schedule_epochs: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
@@ -52,10 +54,13 @@ class ImageClassifier(LightningModule):
         self.optimizer_options, self.scheduler_options = optimizer, scheduler
         self.epoch_lr = lr  # of the first step of the epoch
         self.lr, self.weight_decay, self.label_smoothing, self.seed = lr, weight_decay, label_smoothing, seed
+        self.schedule_epochs = schedule_epochs
         self.history: list[dict[str, Any]] = []  # a row an epoch; see end_epoch
         self.test_sums: dict[str, Any] = {}  # of the last test
         self.test_predictions: list[Tensor] = []  # (n,) predicted classes of each test batch of this process
-        self.tallies = nn.ModuleDict({f"{split}_tally": Tally(num_classes) for split in ("train", "val", "test")})
+        self.tallies = nn.ModuleDict(
+            {f"{split}_tally": Tally(num_classes) for split in ("train", "val", "train_eval", "test")}
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) normalised images to (N, num_classes) logits."""
@@ -85,10 +90,11 @@ class ImageClassifier(LightningModule):
         return self.trainer.world_size == 1 and (self.device.type == "cpu" or batch_idx % LOOK_EVERY == 0)
 
     def on_validation_epoch_start(self) -> None:
-        self.tally("val").reset()
+        for split in ("val", "train_eval"):
+            self.tally(split).reset()
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._count("val", batch)
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._count("train_eval" if dataloader_idx else "val", batch)
 
     def on_validation_epoch_end(self) -> None:
         """Close the epoch: its sums become a row of the history, and Lightning's metrics for any other callback."""
@@ -98,7 +104,10 @@ class ImageClassifier(LightningModule):
         if not math.isfinite(train["loss"]):
             raise Diverged(f"The loss is {train['loss']} in epoch {self.current_epoch + 1}, lr {self.epoch_lr:g}.")
         head = {"epoch": self.current_epoch + 1, "step": self.global_step, "lr": self.epoch_lr}
-        self.history.append({**head, "train": train, "val": val})
+        train_eval = self.tally("train_eval").total()
+        self.history.append(
+            {**head, "train": train, "val": val, "train_eval": train_eval if train_eval["images"] else {}}
+        )
         metrics = {
             f"{split}/{key}": sums[key]
             for split, sums in (("train", train), ("val", val))
@@ -125,7 +134,7 @@ class ImageClassifier(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = build_optimizer(self.network, self.optimizer_options, self.lr, self.weight_decay)
-        epochs = int(self.trainer.max_epochs or 1)
-        steps = int(self.trainer.estimated_stepping_batches) // epochs
-        scheduler = build_scheduler(optimizer, self.scheduler_options, steps, epochs)
+        steps = int(self.trainer.estimated_stepping_batches)
+        epochs = self.schedule_epochs or int(self.trainer.max_epochs or 1)
+        scheduler = build_scheduler(optimizer, self.scheduler_options, steps / epochs, epochs)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

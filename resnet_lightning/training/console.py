@@ -1,4 +1,4 @@
-"""What a run says while it trains: a line an epoch, and on a terminal a bar with the time left."""
+"""What a run says while it trains: a line an epoch, lines between if asked, on a terminal a bar."""
 
 import logging
 import sys
@@ -8,8 +8,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from tqdm import tqdm
 
-from resnet_lightning.text import duration, percent
 from resnet_lightning.training.classifier import ImageClassifier
+from resnet_lightning.training.lines import Lines
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +18,12 @@ class Console(Callback):
     """Lines through ``logging`` (so that they are in ``run.log`` too), the bar on a terminal only.
 
     Args:
-        selection: how to call the images that select the best epoch: ``validation`` or ``test``.
+        lines: how they are worded.
+        log_every: steps between two lines with the loss of a step; 0 = none.
     """
 
-    def __init__(self, selection: str) -> None:
-        self.selection = selection
+    def __init__(self, lines: Lines, log_every: int) -> None:
+        self.lines, self.log_every = lines, log_every
         self._bar: tqdm[Any] | None = None
         self._start = self._epoch_start = 0.0
 
@@ -42,6 +43,8 @@ class Console(Callback):
     ) -> None:
         if self._bar is not None:
             self._bar.update()
+        if self.log_every and batch_idx % self.log_every == 0 and trainer.is_global_zero:
+            self._say(self.lines.step(trainer.current_epoch, batch_idx, float(outputs["loss"])))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
@@ -50,15 +53,12 @@ class Console(Callback):
         row, now = pl_module.history[-1], time.perf_counter()
         epochs = int(trainer.max_epochs or 1)
         left = (now - self._start) / (trainer.current_epoch + 1) * (epochs - trainer.current_epoch - 1)
-        ahead = f", {duration(left)} left" if left else ""
+        self._say(self.lines.epoch(row, now - self._epoch_start, left))
+
+    def _say(self, line: str) -> None:
         if self._bar is not None:
             self._bar.clear()
-        log.info(
-            f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}"
-            f"  train loss {row['train']['loss']:.4f} accuracy {percent(row['train']['accuracy'])}"
-            f"  {self.selection} loss {row['val']['loss']:.4f} accuracy {percent(row['val']['accuracy'])}"
-            f"  {duration(now - self._epoch_start)}{ahead}"
-        )
+        log.info(line)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._bar is not None:

@@ -78,7 +78,7 @@ SHAPES: dict[str, Callable[[float, float, dict[str, Any]], float]] = {
 OF_THE_REST = ("cosine", "onecycle")  # these begin when the warm-up ends; the others count epochs from the start
 
 
-def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: int, epochs: int) -> float:
+def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: float, epochs: int) -> float:
     """The learning rate of a step (from 0), as a factor of ``lr``: linear warm-up, then the schedule."""
     warmup = options["warmup"] * steps_per_epoch
     if step < warmup:
@@ -88,5 +88,5 @@ def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: int, epochs: 
     return SHAPES[options["name"]]((step - begin) / steps_per_epoch, left / steps_per_epoch, options)
 
 
-def build_scheduler(optimizer: Optimizer, options: dict[str, Any], steps_per_epoch: int, epochs: int) -> LambdaLR:
+def build_scheduler(optimizer: Optimizer, options: dict[str, Any], steps_per_epoch: float, epochs: int) -> LambdaLR:
     return LambdaLR(optimizer, lambda step: lr_factor(options, step, steps_per_epoch, epochs))

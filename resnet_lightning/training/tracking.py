@@ -86,6 +86,8 @@ class Tracking(Callback):
         last = pl_module.history[-1]
         metrics = {f"train/{key}": last["train"][key] for key in ("loss", "accuracy")}
         metrics |= {f"{self.selection}/{key}": last["val"][key] for key in ("loss", "accuracy")}
+        if last["train_eval"]:
+            metrics |= {f"train_eval/{key}": last["train_eval"][key] for key in ("loss", "accuracy")}
         row = {"epoch": last["epoch"], "step": last["step"], "lr": last["lr"], **metrics}
         self._append({key.replace("/", "_"): value for key, value in row.items()})
         self.events.scalars({"lr": last["lr"], **metrics}, last["epoch"])
