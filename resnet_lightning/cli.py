@@ -15,7 +15,6 @@ from typing import cast
 
 import hydra
 from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -25,8 +24,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lightning.checks import choose, nearest, read_config
-from resnet_lightning.config import GROUPS, Config, ConfigError, DataError, conf_folder
+from resnet_lightning.config import CHOICES, GROUPS, Config, ConfigError, DataError, conf_folder, value_of
 from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
+from resnet_lightning.sweep.grid import expand, swept_keys
 
 codes: list[int] = []  # exit codes of what Hydra has run in this process
 ELSEWHERE = ("slurm", "ray")  # launchers that run jobs on other machines
@@ -50,8 +50,11 @@ def run_name(name: str | None, model: str, data: str) -> str:
     return name or f"{model}_{data}"
 
 
-def sweep_name(name: str | None, now: str) -> str:
-    return name or now
+def sweep_name(name: str | None, now: str, scale: float, epochs_scale: float) -> str:
+    """``lr_batch``, scaled down ``lr_batch_scale-0.1``: full and scaled-down runs never share a folder."""
+    parts = [name or now]
+    parts += [f"{key}-{value:g}" for key, value in (("scale", scale), ("epochs", epochs_scale)) if value < 1]
+    return "_".join(parts)
 
 
 OmegaConf.register_new_resolver("sweep_name", sweep_name)
@@ -83,16 +86,33 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
     overrides = parse(arguments)
     for override in overrides:
         check_choice(override)
-    jobs = [list(arguments)]
-    if multirun:
-        jobs = [job for batch in BasicSweeper.split_arguments(overrides, max_batch_size=None) for job in batch]
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        record = hydra_settings([item for item in overrides if not item.is_sweep_override()])
+        sweeper = record.sweeper
+        if not multirun:
+            check_single_run(overrides, swept_keys(sweeper.params, sweeper.rows))
+        jobs = expand(overrides, sweeper.params, sweeper.rows) if multirun else [list(arguments)]
         composed = compose_jobs(jobs)
-        record = compose("config", jobs[0], return_hydra_config=True).hydra if multirun else None
-        folder = record.sweep.dir if record else "."
-        elsewhere = record is not None and record.runtime.choices["hydra/launcher"] in ELSEWHERE
+        if multirun:
+            record = hydra_settings(parse(jobs[0]))
     check_sweep([config for _, config in composed], multirun)
-    return Command(composed, Path(folder), elsewhere)
+    folder = Path(record.sweep.dir) if multirun else Path()
+    return Command(composed, folder, multirun and record.runtime.choices["hydra/launcher"] in ELSEWHERE)
+
+
+def hydra_settings(overrides: Sequence[Override]) -> DictConfig:
+    """Hydra's own part of the settings: how a sweep runs and where it lands."""
+    arguments = [str(override.input_line) for override in overrides]
+    return cast(DictConfig, compose_one(arguments, return_hydra_config=True).hydra)
+
+
+def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None:
+    """An experiment that compares runs is no single run, unless it is said which of them is meant."""
+    experiment = next((item.value() for item in overrides if item.key_or_group == "experiment"), None)
+    if keys and not {item.key_or_group for item in overrides} & set(keys):
+        raise ConfigError(
+            f"experiment={experiment} compares several runs: add --multirun, or set {', '.join(keys)} for one of them."
+        )
 
 
 def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[tuple[list[str], Config]]:
@@ -104,9 +124,10 @@ def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
     """Refuse what makes no sense for a whole sweep."""
     if configs[0].dry_run and not multirun:
         raise ConfigError("dry_run=true lists the jobs of a sweep: add --multirun.")
-    names = {str(config.name) for config in configs}
-    if len(names) > 1:
-        raise ConfigError(f"name={','.join(sorted(names))} is not possible: a sweep has one name.")
+    for key in ("name", "scale", "epochs_scale", "reference"):
+        values = {str(value_of(config, key)) for config in configs}
+        if len(values) > 1:
+            raise ConfigError(f"{key}={','.join(sorted(values))} is not possible: a sweep has one {key}.")
     launchers = {str(config.launcher) for config in configs}
     if len(launchers) > 1:
         raise ConfigError("The keys launcher.* belong to the sweep as a whole: give each of them one value.")
@@ -127,16 +148,20 @@ def parse(arguments: Sequence[str]) -> list[Override]:
 def check_choice(override: Override) -> None:
     """``model=resnet99``: name the options of the group, and the nearest."""
     group = override.get_key_element().lstrip("+")
-    if group not in GROUPS or override.is_delete():
+    if group not in CHOICES or override.is_delete():
         return
+    if group == "experiment" and override.is_sweep_override():
+        raise ConfigError(f"{override.input_line} is not possible: a sweep has one experiment.")
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
     for value in values:
         choose(group, value, options(group))
 
 
-def compose_one(arguments: list[str]) -> DictConfig:
+def compose_one(arguments: list[str], return_hydra_config: bool = False) -> DictConfig:
     try:
-        settings = compose("config", arguments)
+        settings = compose("config", arguments, return_hydra_config=return_hydra_config)
+        if return_hydra_config:
+            return settings
         added = set(cast(dict[str, object], OmegaConf.to_container(settings))) - set(Config.__annotations__)
         if added:
             raise ConfigError(unknown_key(added.pop()))
