@@ -18,6 +18,11 @@ from torch import Tensor
 from resnet_lightning.result import atomic_write
 
 TRAIN_COLOUR, EVAL_COLOUR, WRONG_COLOUR = "#4878a8", "#d1605e", "#c0392b"
+CURVES = (  # split, label ("" for the images that select), colour, line
+    ("train", "train", TRAIN_COLOUR, "-"),
+    ("train_eval", "train, evaluated", TRAIN_COLOUR, "--"),
+    ("val", "", EVAL_COLOUR, "-"),
+)
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -40,7 +45,7 @@ def draw_curves(
     """Loss and accuracy against epoch, on training and validation (or test) images.
 
     Args:
-        history: for each epoch ``{"epoch", "train": {"loss", "accuracy"}, "val": {...}}``.
+        history: for each epoch ``{"epoch", "train": {"loss", "accuracy"}, "val": {...}, "train_eval": {...} or {}}``.
         selection: ``validation``, or ``test`` where the test set chose the best epoch.
     """
     epochs = [row["epoch"] for row in history]
@@ -49,11 +54,13 @@ def draw_curves(
         for panel, key, name, scale in zip(
             panels, ("loss", "accuracy"), ("loss", "accuracy (%)"), (1, 100), strict=True
         ):
-            for split, label, colour in (("train", "train", TRAIN_COLOUR), ("val", selection, EVAL_COLOUR)):
-                values = [row[split][key] * scale for row in history]
-                panel.plot(
-                    epochs, values, color=colour, label=label, marker="o", markersize=3 if len(epochs) < 40 else 0
-                )
+            for split, label, colour, line in CURVES:
+                values = [row[split][key] * scale for row in history if row[split]]
+                if values:
+                    size = 3 if len(epochs) < 40 else 0
+                    panel.plot(
+                        epochs, values, line, color=colour, label=label or selection, marker="o", markersize=size
+                    )
             if best_epoch is not None:
                 panel.axvline(
                     best_epoch, color="#888888", linewidth=0.8, linestyle=":", label=f"best epoch ({selection})"
