@@ -122,6 +122,10 @@ def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[tuple[list[str], Config]
 
 def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
     """Refuse what makes no sense for a whole sweep."""
+    from resnet_lightning.report.reference import find_reference, read_reference
+
+    if multirun and configs[0].reference is not None:
+        read_reference(find_reference(configs[0].reference))
     if configs[0].dry_run and not multirun:
         raise ConfigError("dry_run=true lists the jobs of a sweep: add --multirun.")
     for key in ("name", "scale", "epochs_scale", "reference"):
@@ -215,10 +219,17 @@ def check_machine(jobs: Sequence[Config], elsewhere: bool) -> None:
     from resnet_lightning.hardware import check_hardware  # imports torch
     from resnet_lightning.training.optimizers import check_options
 
+    refused: list[ConfigError] = []
     for job in jobs:
-        if not elsewhere:
-            check_hardware(job.accelerator, job.devices, job.precision)
         check_options(job.optimizer)
+        if not elsewhere:
+            try:
+                check_hardware(job.accelerator, job.devices, job.precision)
+            except ConfigError as error:
+                refused.append(error)
+    over_devices = len({job.accelerator for job in jobs}) > 1
+    if refused and not (over_devices and len(refused) < len(jobs)):  # else the rows of those jobs say so
+        raise refused[0]
 
 
 def dry_run(asked: Command) -> int:

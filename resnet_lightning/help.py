@@ -4,6 +4,7 @@ Keys, defaults and meanings are the lines and comments of the YAML files; types 
 """
 
 import dataclasses
+import itertools
 import re
 import shutil
 import textwrap
@@ -22,6 +23,9 @@ usage: python -m resnet_lightning [choice=name ...] [key=value ...]
   python -m resnet_lightning model=resnet18 data=cifar10 augment=crop_flip optimizer=momentum lr=0.1 batch=128 epochs=15
   python -m resnet_lightning model=resnet10 model.widths=[16,32,64] epochs=2 augment.rotation=15 seed=1
   python -m resnet_lightning data=folder data.root=my_images data.image_size=96
+  python -m resnet_lightning --multirun lr=0.1,0.01 batch=32,64        every combination, and their comparison
+  python -m resnet_lightning --multirun 'hydra.sweeper.rows=[{stem: cifar},{stem: imagenet, lr: 0.01}]'       a list
+  python -m resnet_lightning --multirun experiment=r1_lr_batch scale=0.1
   python -m resnet_lightning --cfg job --resolve        print the settings that a command would use
   tensorboard --logdir outputs
 
@@ -102,7 +106,18 @@ def sections() -> list[Section]:
             result.append(Section(f"Keys of {group}:", rows(found)))
         else:
             result.append(Section(f"Keys of {group}, by option:", [option_row(group, name) for name in options(group)]))
-    return result
+    experiments = [(f"experiment={name}", "", experiment_head(name)) for name in options("experiment")]
+    return [
+        *result,
+        Section("Ready studies (files of conf/experiment/), for --multirun where they compare:", experiments),
+    ]
+
+
+def experiment_head(name: str) -> str:
+    """What the file of an experiment says that it studies: its first comment, up to the command."""
+    lines = (conf_folder() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[1:]
+    head = itertools.takewhile(lambda line: line.startswith("# ") and not line.startswith("#  "), lines)
+    return " ".join(line.removeprefix("# ") for line in head)
 
 
 def option_row(group: str, option: str) -> tuple[str, str, str]:

@@ -5,14 +5,21 @@ import difflib
 import sys
 from pathlib import Path
 
+from resnet_lightning.checks import nearest
+from resnet_lightning.config import ConfigError
 from resnet_lightning.report import write_report
+from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME
 
 DESCRIPTION = """\
 Compares the runs below a folder: prints the table and a summary, and writes into the folder
   comparison.csv, .md, .tex, .html   the table: raw numbers, for texts, for papers, as a page that opens offline
+  beside_reference.csv               with reference=: somebody's figures, ours and the difference, for every setting
   figures/                           learning curves, heat maps, main effects, accuracy against time, as PNG and SVG
   events.out.tfevents.0.comparison   the columns of TensorBoard's HPARAMS tab
+
+reference= takes a CSV file or the name of one in the package, as in reference=r1_lr_batch, and puts a copy of it into
+the folder (reference.csv), where later reports find it.
 
 Reads the folders alone: also while the sweep runs, and where it was moved or copied to. Changes nothing of the runs.
 """
@@ -29,15 +36,39 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "folders", metavar="FOLDER", nargs="+", type=Path, help="of a sweep, or any folder of run folders"
+        "arguments", metavar="FOLDER", nargs="+", help="of a sweep, or any folder of run folders; reference=FILE"
     )
-    codes = [report(folder) for folder in parser.parse_args(arguments).folders]
-    return max(codes)
+    try:
+        settings, folders = divide(parser.parse_args(arguments).arguments)
+        reference = find_reference(settings["reference"]) if "reference" in settings else None
+        return max(report(folder, reference) for folder in folders)
+    except ConfigError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
 
 
-def report(folder: Path) -> int:
+def divide(arguments: list[str]) -> tuple[dict[str, str], list[Path]]:
+    """Settings ``key=value`` and folders.
+
+    Raises:
+        ConfigError: no folder, or a setting that there is not.
+    """
+    pairs = [argument.partition("=") for argument in arguments if "=" in argument and not Path(argument).exists()]
+    settings = {key: value for key, _, value in pairs}
+    for key in settings:
+        if key != "reference":
+            raise ConfigError(f"There is no setting {key}.{nearest(key, ['reference'])} There is one: reference.")
+    folders = [Path(argument) for argument in arguments if "=" not in argument or Path(argument).exists()]
+    if not folders:
+        raise ConfigError("No folder is named: python -m resnet_lightning.report multirun/<name>")
+    return settings, folders
+
+
+def report(folder: Path, reference: Path | None) -> int:
     """Print the comparison of one folder; returns the exit code."""
     try:
+        if reference and folder.is_dir():
+            add_reference(folder, reference)
         written = write_report(folder)
     except FileNotFoundError as error:
         print(f"{error}{hint(folder)}", file=sys.stderr)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from resnet_lightning.report import curves, heatmaps, scatter
 from resnet_lightning.report.frame import Comparison
+from resnet_lightning.report.labels import scaled_down
 from resnet_lightning.report.statistics import Effect, Row
 from resnet_lightning.result import atomic_write
 
@@ -55,12 +56,19 @@ def draw_figures(
                 warnings.simplefilter("ignore")  # a name may hold signs that the font has not
                 figure = draw()
                 if figure is not None:
+                    say_scale(figure, comparison)
                     paths += save(figure, folder, name)
         except Exception as error:  # whatever it is, the other figures are worth having
             log.debug("figure %s", name, exc_info=True)
             problems.append(f"The figure {name} could not be drawn ({type(error).__name__}: {error}).")
     remove_old(folder, paths)
     return paths, problems
+
+
+def say_scale(figure: Figure, comparison: Comparison) -> None:
+    """A figure of scaled-down runs says so in its title."""
+    if scaled_down(comparison):
+        figure.suptitle(f"{figure.get_suptitle()}\n{scaled_down(comparison)}".strip(), fontsize=11)
 
 
 def remove_old(folder: Path, paths: list[Path]) -> None:

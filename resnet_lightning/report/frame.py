@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnet_lightning.config import ConfigError
 from resnet_lightning.result import FILE_NAME, RunResult
 
 Value = str | int | float | bool | None
@@ -21,6 +22,7 @@ NOT_SETTINGS = (
     "data.root",
     "threads",
 )  # keys that make no column: seeds are folded, the others are places
+REFERENCE_FILE = "reference.csv"
 DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "config choices train val test model data versions": (dict,),
@@ -69,6 +71,12 @@ class Comparison:
     columns: list[str]
     runs: list[Run]
     groups: list[Group]
+    reference: Path | None = None  # figures of somebody else for these settings
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Share of the training images, share of the epochs; the same in all runs (``read_comparison`` checks)."""
+        return next((scale_of(run.result) for run in self.runs if run.result), (1.0, 1.0))
 
     @property
     def name(self) -> str:
@@ -80,6 +88,7 @@ def read_comparison(folder: Path) -> Comparison:
 
     Raises:
         FileNotFoundError: there is no such folder.
+        ConfigError: it mixes full and scaled-down runs.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
@@ -90,6 +99,7 @@ def read_comparison(folder: Path) -> Comparison:
         if path.parent.relative_to(folder).as_posix() not in plan
     )
     found = [(name, *read_result(folder / name)) for name in names]
+    check_scale(folder, [result for _, result, _, _ in found if result])
     overrides = {name: overrides_of(result, plan.get(name, {})) for name, result, _, _ in found}
     columns = swept_columns([(overrides[name], result) for name, result, _, _ in found])
     runs = []
@@ -99,7 +109,29 @@ def read_comparison(folder: Path) -> Comparison:
         command = str(plan.get(name, {}).get("command", ""))
         number = seed if isinstance(seed, int) else None
         runs.append(Run(name, settings, number, status, reason, result, read_history(folder / name), command))
-    return Comparison(folder, columns, runs, group_runs(runs))
+    reference = folder / REFERENCE_FILE
+    return Comparison(folder, columns, runs, group_runs(runs), reference if reference.is_file() else None)
+
+
+def scale_of(result: RunResult) -> tuple[float, float]:
+    """``scale`` and ``epochs_scale`` of a run; 1 where its record does not know them."""
+    shares = (result.config.get(key, 1.0) for key in ("scale", "epochs_scale"))
+    data, epochs = (float(share) if isinstance(share, (int, float)) else 1.0 for share in shares)
+    return data, epochs
+
+
+def check_scale(folder: Path, results: list[RunResult]) -> None:
+    """Full and scaled-down runs do not compare.
+
+    Raises:
+        ConfigError: some runs were scaled down, others not or otherwise.
+    """
+    found = sorted({scale_of(result) for result in results})
+    if len(found) > 1:
+        texts = ", ".join(f"scale={data:g} epochs_scale={epochs:g}" for data, epochs in found)
+        raise ConfigError(
+            f"{folder} mixes runs of {texts}: they do not compare. Move those of each kind into a folder."
+        )
 
 
 def read_plan(folder: Path) -> dict[str, dict[str, Any]]:
@@ -163,7 +195,7 @@ def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Va
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if isinstance(value, dict):  # a group without a recorded choice
-            value = value.get("name", overrides.get(key))
+            value = overrides.get(key, value.get("name"))
         if value is not None:
             return value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
     return parse(overrides[key]) if key in overrides else None

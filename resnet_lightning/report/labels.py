@@ -8,7 +8,7 @@ from resnet_lightning.report.frame import Comparison, Run, Value
 from resnet_lightning.report.statistics import Row, selection
 
 HEADERS = {"model": "Model", "lr": "LR", "batch": "BS"}
-STATUS = {"oom": "Out of memory", "timeout": "timed out"}
+STATUS = {"oom": "Out of memory", "timeout": "timed out", "unavailable": "not available here"}
 ON_TEST = "selected on test"
 REASON_LENGTH = 80  # characters of a reason in a table
 
@@ -49,6 +49,7 @@ def caption(comparison: Comparison, rows: list[Row]) -> str:
     """What the numbers of the table are: how many runs, of which images, selected how, measured where."""
     done = [run for run in comparison.runs if run.status == "done" and run.result]
     parts = [
+        scaled_down(comparison),
         f"{count(len(comparison.runs), 'run')} of {count(len(rows), 'setting')}, {len(done):,} done",
         seeds(rows),
         images(done),
@@ -57,6 +58,23 @@ def caption(comparison: Comparison, rows: list[Row]) -> str:
         machine(done),
     ]
     return " ".join(part + "." for part in parts if part)
+
+
+def scaled_down(comparison: Comparison) -> str:
+    """``Scaled down to 10 % of the training images and 5 % of the epochs``; empty for a comparison of full runs."""
+    data, epochs = comparison.scale
+    parts = [
+        f"{100 * share:g} % of the {what}"
+        for share, what in ((data, "training images"), (epochs, "epochs"))
+        if share < 1
+    ]
+    return f"Scaled down to {' and '.join(parts)}" if parts else ""
+
+
+def title(comparison: Comparison) -> str:
+    """Name of the sweep, and that it is scaled down where it is."""
+    scaled = scaled_down(comparison)
+    return f"{clean(comparison.name)}, {scaled[0].lower()}{scaled[1:]}" if scaled else clean(comparison.name)
 
 
 def count(number: int, noun: str) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from resnet_lightning.report.against import Against
 from resnet_lightning.report.frame import Comparison, Run
-from resnet_lightning.report.labels import caption, distinct
+from resnet_lightning.report.labels import caption, distinct, title
 from resnet_lightning.report.statistics import Effect, Estimate, Row, is_balanced, measured, selection
 from resnet_lightning.result import atomic_write, without_nan
 
@@ -38,13 +39,19 @@ MACHINE = ("device", "precision", "threads", "versions", "git_commit")  # part o
 
 
 def write_page(
-    comparison: Comparison, rows: list[Row], effects: list[Effect], sentences: list[str], path: Path
+    comparison: Comparison,
+    rows: list[Row],
+    effects: list[Effect],
+    sentences: list[str],
+    path: Path,
+    compared: Against | None = None,
 ) -> None:
     """Write the page to ``path``.
 
     Args:
         rows, effects: of ``compare`` and ``main_effects``.
         sentences: the summary, plain text.
+        compared: the reference beside the sweep.
     """
     from jinja2 import Environment
     from plotly.offline import get_plotlyjs
@@ -53,7 +60,8 @@ def write_page(
     script = "\n".join(one_kind_of_newline((FILES / f"{name}.js").read_text(encoding="utf-8")) for name in SCRIPTS)
     template = Environment(autoescape=True).from_string((FILES / "template.html").read_text(encoding="utf-8"))
     page = template.render(
-        name=comparison.name,
+        name=title(comparison),
+        compared=compared,
         sentences=sentences,
         caption=caption(comparison, rows) + training_images(comparison),
         policy=content_security_policy(plotly, script),

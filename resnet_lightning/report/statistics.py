@@ -24,6 +24,7 @@ WORST_FIRST = (
     "diverged",
     "unreadable",
     "interrupted",
+    "unavailable",
     "running",
     "waiting",
 )

@@ -1,5 +1,6 @@
 """A few sentences on the comparison, computed from its numbers; they claim no more than these carry."""
 
+import json
 import math
 from collections import Counter
 
@@ -20,13 +21,15 @@ from resnet_lightning.report.statistics import (
     Estimate,
     Level,
     Row,
+    estimate,
     is_balanced,
+    measured,
     selection,
     selection_metric,
 )
 
 LISTED = 5  # settings, levels or reasons that a sentence names
-UNFINISHED = ("running", "waiting")  # their time has not come: no failures
+UNFINISHED = ("running", "waiting", "unavailable")  # no failures: their time has not come, or their machine
 TOO_GOOD = f"it is {ON_TEST} (no validation images were held out), so that it is too good"
 
 
@@ -41,6 +44,7 @@ def summarise(comparison: Comparison, rows: list[Row], effects: list[Effect]) ->
         sentences += other_data(comparison)
         sentences += [effect_of(effect) for effect in effects]
         sentences += what_effects_are(comparison, effects)
+        sentences += speed_ups(rows)
         sentences += noise(comparison, rows, best)
     return sentences + failures(comparison.runs) + unfinished(comparison.runs)
 
@@ -129,6 +133,27 @@ def what_effects_are(comparison: Comparison, effects: list[Effect]) -> list[str]
     return sentences
 
 
+def speed_ups(rows: list[Row]) -> list[str]:
+    """How much faster another accelerator than the CPU trains, where a setting has been run on both."""
+    sentences = []
+    times = {json.dumps(row.group.settings): train_seconds(row) for row in rows}
+    for row in rows:
+        on_cpu, seconds = {**row.group.settings, "accelerator": "cpu"}, train_seconds(row)
+        reference = times.get(json.dumps(on_cpu))
+        if row.group.settings == on_cpu or "accelerator" not in row.group.settings or not (reference and seconds):
+            continue
+        memory = f", peak memory {row.peak_memory.text(digits=0)} MiB" if row.peak_memory else ""
+        sentences.append(
+            f"{setting_text(row.group.settings)} trains {reference.mean / seconds.mean:.1f} times as fast as the CPU: "
+            f"{seconds.text(digits=1)} s against {reference.text(digits=1)} s in the training steps{memory}."
+        )
+    return sentences
+
+
+def train_seconds(row: Row) -> Estimate | None:
+    return estimate(measured(run, "train_seconds") for run in row.group.runs)
+
+
 def noise(comparison: Comparison, rows: list[Row], best: Row) -> list[str]:
     """What can be said about the differences to the best setting."""
     by = selection(comparison)
@@ -197,4 +222,5 @@ def unfinished(runs: list[Run]) -> list[str]:
     counts = Counter(run.status for run in runs if run.status in UNFINISHED)
     if not counts:
         return []
-    return [", ".join(f"{number} of {count(len(runs), 'run')} {status}" for status, number in counts.items()) + "."]
+    texts = (f"{number} of {count(len(runs), 'run')} {STATUS.get(status, status)}" for status, number in counts.items())
+    return [", ".join(texts) + "."]

@@ -3,12 +3,19 @@
 import csv
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from resnet_lightning.report.against import Against
+from resnet_lightning.report.against import Table as AgainstTable
 from resnet_lightning.report.frame import Comparison
-from resnet_lightning.report.labels import ON_TEST, caption, header, status_text, value_text
+from resnet_lightning.report.labels import ON_TEST, caption, header, scaled_down, status_text, title, value_text
 from resnet_lightning.report.statistics import Estimate, Row, ranked, selection
 from resnet_lightning.result import atomic_write
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 MISSING = "-"
 CONSOLE_ROWS = 30
@@ -81,16 +88,34 @@ def write_csv(comparison: Comparison, rows: list[Row], path: Path) -> None:
             writer.writerow([*settings, str(row.best).lower(), *numbers, *rest])
 
 
-def write_markdown(comparison: Comparison, rows: list[Row], sentences: list[str], path: Path) -> None:
-    """The table, its caption and the summary."""
-    names = [markdown(name) for name in headers(comparison, rows)]
-    lines = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    for row, texts in zip(rows, cells(comparison, rows), strict=True):
-        marked = [f"**{markdown(cell)}**" if row.best else markdown(cell) for cell in texts]
-        lines.append("| " + " | ".join(marked) + " |")
+def write_markdown(
+    comparison: Comparison, rows: list[Row], sentences: list[str], path: Path, compared: Against | None = None
+) -> None:
+    """The table, its caption and the summary, then the reference beside it."""
+    lines = [f"**{markdown(title(comparison))}**", ""] if scaled_down(comparison) else []
+    marked = [
+        [f"**{markdown(cell)}**" if row.best else markdown(cell) for cell in texts]
+        for row, texts in zip(rows, cells(comparison, rows), strict=True)
+    ]
+    lines += markdown_table(headers(comparison, rows), marked)
     lines += ["", markdown(caption(comparison, rows)), "", *(f"- {markdown(sentence)}" for sentence in sentences)]
+    lines += markdown_against(compared) if compared else []
     with atomic_write(path, "w", encoding="utf-8") as file:
         file.write("\n".join(lines) + "\n")
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table; ``rows`` are Markdown already."""
+    lines = ["| " + " | ".join(map(markdown, heads)) + " |", "|" + "---|" * len(heads)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def markdown_against(compared: Against) -> list[str]:
+    lines = ["", "## Beside the reference"]
+    for table in compared.tables:
+        lines += ["", *([f"{markdown(table.title)}:", ""] if table.title else [])]
+        lines += markdown_table(table.heads, [list(map(markdown, row)) for row in table.rows])
+    return [*lines, "", *(f"- {markdown(note)}" for note in compared.notes)]
 
 
 def markdown(content: str) -> str:
@@ -130,7 +155,7 @@ def latex(content: str) -> str:
     return "".join(known).translate(LATEX_SPECIAL)
 
 
-def console_text(comparison: Comparison, rows: list[Row]) -> str:
+def console_text(comparison: Comparison, rows: list[Row], compared: Against | None = None) -> str:
     """The table and its caption for standard output: coloured on a terminal, as wide as it needs elsewhere.
 
     Of more than 30 rows only the best are shown, best first.
@@ -141,7 +166,7 @@ def console_text(comparison: Comparison, rows: list[Row]) -> str:
     from rich.text import Text
 
     shown = rows if len(rows) <= CONSOLE_ROWS else ranked(rows, selection(comparison))[:CONSOLE_ROWS]
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title(comparison)) if scaled_down(comparison) else None)
     for number, name in enumerate(["", *headers(comparison, rows)]):
         is_metric = len(comparison.columns) < number < len(headers(comparison, rows))
         table.add_column(Text(name), justify="right" if is_metric else "left")
@@ -155,4 +180,21 @@ def console_text(comparison: Comparison, rows: list[Row]) -> str:
             left = f"The best {len(shown)} settings; {len(rows) - len(shown):,} more are in comparison.md and .csv."
             console.print(Text(left))
         console.print(Text(caption(comparison, rows)))
+        for one in compared.tables if compared else ():
+            console.print(rich_against(one))
+        for note in compared.notes if compared else ():
+            console.print(Text(note))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def rich_against(one: AgainstTable) -> "RichTable":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, title=Text(f"Beside the reference. {one.title}".rstrip(". ")))
+    for number, name in enumerate(one.heads):
+        table.add_column(Text(name), justify="left" if number <= one.heads.index("") else "right")
+    for row in one.rows:
+        table.add_row(*map(Text, row), style="dim" if "difference" in row else "")
+    return table

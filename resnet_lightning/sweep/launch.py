@@ -4,9 +4,10 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnet_lightning.config import Config, DataConfig
+from resnet_lightning.config import Config, ConfigError, DataConfig
 from resnet_lightning.sweep.lock import sweep_lock
 from resnet_lightning.sweep.monitor import Monitor
+from resnet_lightning.sweep.outcome import mark_unavailable
 from resnet_lightning.sweep.plan import Job, plan_jobs, write_plan
 from resnet_lightning.sweep.pool import Pool
 from resnet_lightning.sweep.process import fork_server
@@ -17,7 +18,8 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> int
     """Run what is missing, then write the comparison of all.
 
     Returns:
-        the exit code: 0 if every job is done, 1 if not, 130 or 143 if the user stopped the sweep.
+        the exit code: 0 if every job is done that this machine has a device for, 1 if not, 130 or 143 if the user
+        stopped the sweep.
 
     Raises:
         ConfigError: another launcher holds the sweep, a folder holds other settings, a device does not exist.
@@ -28,7 +30,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> int
         planned = plan_jobs(folder, jobs)
         slots = make_slots(launcher, [config for _, config in jobs])
         write_plan(folder, folder.name, planned)
-        waiting = [job for job in planned if not job.finished]
+        waiting = [job for job in planned if not job.finished and not unavailable(folder, job)]
         say_plan(folder, planned, waiting, len(slots))
         stop_signal = None
         if waiting:
@@ -41,12 +43,26 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> int
         report(folder)
     if stop_signal is not None:
         return 128 + stop_signal
-    return 0 if all(job.status == "done" for job in planned) else 1
+    return 0 if all(job.status in ("done", "unavailable") for job in planned) else 1
+
+
+def unavailable(folder: Path, job: Job) -> bool:
+    """Whether this machine lacks the device of a job of a sweep over devices; its record then says so."""
+    from resnet_lightning.hardware import check_hardware
+
+    try:
+        check_hardware(job.config.accelerator, job.config.devices, job.config.precision)
+    except ConfigError as error:
+        mark_unavailable(folder, job, str(error))
+    return job.status == "unavailable"
 
 
 def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots: int) -> None:
     done = len(planned) - len(waiting)
+    lacking = sum(job.status == "unavailable" for job in planned)
+    done -= lacking
     already = f", {done} finished before" if done else ""
+    already += f", {lacking} for devices that this machine does not have" if lacking else ""
     print(f"{folder}: {len(planned)} jobs{already}, {len(waiting)} to run, {slots} at a time", flush=True)
 
 

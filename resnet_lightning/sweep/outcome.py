@@ -59,6 +59,15 @@ def verdict(exit_code: int | None, stopped: bool) -> tuple[Status, str]:
     return "failed", f"ended without a result (exit code {exit_code})"
 
 
+def mark_unavailable(folder: Path, job: Job, reason: str) -> None:
+    """Leave a record for a job that this machine cannot run."""
+    place = folder / job.name
+    place.mkdir(parents=True, exist_ok=True)
+    settings = plain_settings(job.config)
+    RunResult("unavailable", job.overrides, settings, job.config.seed, name=job.name, reason=reason).write(place)
+    job.status = "unavailable"
+
+
 def forget_old_record(place: Path) -> None:
     """Before another attempt: the record of the last one must not be taken for that of this one."""
     try:

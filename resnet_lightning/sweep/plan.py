@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lightning.config import PLACE, Config, config_hash, plain_settings
+from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FINISHED, atomic_write, status_in
 
 SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
@@ -82,7 +83,9 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
 
 
 def write_plan(folder: Path, name: str, jobs: Sequence[Job]) -> None:
-    """Write ``sweep.json`` and ``commands.sh``; jobs of an earlier, smaller grid stay in both."""
+    """Write ``sweep.json`` and ``commands.sh``, where jobs of an earlier, smaller grid stay, and copy the reference."""
+    if jobs[0].config.reference is not None:
+        add_reference(folder, find_reference(jobs[0].config.reference))
     rows = {job.name: describe(folder, job) for job in jobs}
     merged = {row["folder"]: row for row in read_rows(folder)} | rows
     with atomic_write(folder / PLAN_FILE, "w", encoding="utf-8") as file:
