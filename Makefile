@@ -5,7 +5,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 RUN = $(VENV)/bin/python -m
 
-.PHONY: help install dev demo test test-slow lint format clean
+.PHONY: help install dev demo reports test test-slow lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ demo: install  ## four runs on real MNIST and their comparison: about three minu
 	$(RUN) resnet_lightning --multirun name=demo model=resnet10 model.widths=[16,32,64] scheduler=onecycle epochs=3 data.train_limit=20000 \
 		lr=0.2,0.02 batch=64,128
 	@echo "Look at multirun/demo/comparison.html; curves of every run: $(VENV)/bin/tensorboard --logdir multirun/demo"
+
+reports: install  ## the five course reports again and a page for each; make reports scale=0.02 takes minutes
+	$(RUN) resnet_lightning.reproduce $(if $(scale),scale=$(scale) epochs_scale=$(scale) data.test_limit=1000)
 
 test: dev  ## the tests
 	$(RUN) pytest

@@ -1,0 +1,76 @@
+"""``python -m resnet_lightning.reproduce``: run the experiments of the five reports, then write a page for each."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from resnet_lightning.checks import choose
+from resnet_lightning.config import ConfigError
+from resnet_lightning.reproduce.pages import read_texts, write_pages
+
+HELP = """\
+usage: python -m resnet_lightning.reproduce [only=r1,r3] [pages=FOLDER] [run=false] [key=value ...]
+
+Runs every experiment of the five course reports, skipping what is finished, and writes a page for each report.
+
+  only    reports or experiments to run (default: all)
+  pages   folder of the pages (default: multirun/reports)
+  run     false writes the pages of what there is
+  other keys go to every run, as in scale=0.02 epochs_scale=0.02 data.test_limit=1000
+
+The same command again goes on where it stopped. Exit codes: 0 done, 1 some runs failed, 2 bad setting, 130 interrupted.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(HELP)
+        return 0
+    try:
+        own = {"only": "", "pages": "multirun/reports", "run": "true"}
+        pairs = [argument.partition("=") for argument in arguments]
+        own |= {key: value for key, _, value in pairs if key in own}
+        choose("run", own["run"], ("true", "false"))
+        overrides = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in own]
+        experiments = chosen([name for name in own["only"].split(",") if name])
+    except ConfigError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    code = run_all(experiments, overrides) if own["run"] == "true" else 0
+    for path in write_pages(Path("multirun"), Path(own["pages"])):
+        print(path)
+    return code
+
+
+def chosen(names: Sequence[str]) -> list[str]:
+    """The experiments that reports and experiments of these names mean; all of them for no name.
+
+    Raises:
+        ConfigError: there is no such report or experiment.
+    """
+    texts = read_texts()
+    everything = [name for report in texts.values() for name in report.experiments]
+    for name in names:
+        choose("only", name, [*texts, *everything])
+    wanted = [part for name in names for part in (texts[name].experiments if name in texts else [name])]
+    return list(dict.fromkeys(wanted)) or everything
+
+
+def run_all(experiments: Sequence[str], overrides: Sequence[str]) -> int:
+    """Run the sweeps one after the other, each in a process of its own; returns the worst exit code."""
+    codes = []
+    for name in experiments:
+        command = [sys.executable, "-m", "resnet_lightning", "--multirun", f"experiment={name}", *overrides]
+        print(f"\n=== {' '.join(['python', *command[1:]])}", flush=True)
+        try:
+            codes.append(subprocess.run(command, check=False).returncode)
+        except KeyboardInterrupt:  # the sweep got it too, and has ended in order
+            return 130
+        if codes[-1] in (2, 130, 143):  # a bad setting would be one for the others too
+            return codes[-1]
+    return max(codes, default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
