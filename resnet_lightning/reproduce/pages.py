@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from resnet_lightning.config import identity
 from resnet_lightning.report.frame import Comparison, Run, read_comparison, scale_of
+from resnet_lightning.report.labels import count
 from resnet_lightning.report.statistics import compare
 from resnet_lightning.result import FILE_NAME, atomic_write
 from resnet_lightning.text import duration
@@ -153,12 +154,12 @@ def key_of(run: Run) -> str:
 
 
 def estimate_text(runs: Sequence[Run]) -> str:
-    """``2 h 10 min on cpu ... (5 runs)``: from the speed of scaled-down runs, training steps alone."""
+    """``2 h 10 min on cpu ..., 2 threads, bf16 precision (5 runs)``: one after the other, as fast as scaled down."""
     seconds, devices = 0.0, set()
     for run in runs:
         result = run.result
         assert result is not None
         images = result.data["images"]["train"] / scale_of(result)[0] * result.config["epochs"]
         seconds += images / result.images_per_second if result.images_per_second else 0.0
-        devices.add(f"{result.device}, {result.threads} threads, {result.precision}")
-    return f"{duration(seconds)} on {' and '.join(sorted(devices))} ({len(runs)} runs, one after the other)"
+        devices.add(f"{result.device}, {count(result.threads or 0, 'thread')}, {result.precision} precision")
+    return f"{duration(seconds)} on {' and '.join(sorted(devices))} ({count(len(runs), 'run')})"
