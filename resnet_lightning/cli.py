@@ -30,6 +30,7 @@ from resnet_lightning.sweep.grid import expand, swept_keys
 
 codes: list[int] = []  # exit codes of what Hydra has run in this process
 ELSEWHERE = ("slurm", "ray")  # launchers that run jobs on other machines
+COMPOSING = re.compile(r"In '(?P<file>[^']+)': .*composing config:\n(?P<text>.*)\n\s*full_key: (?P<key>.*)")
 HYDRA_FLAGS = ("info", "hydra_help", "shell_completion", "experimental_rerun", "config_dir", "config_path")
 
 
@@ -178,8 +179,15 @@ def compose_one(arguments: list[str], return_hydra_config: bool = False) -> Dict
 def explain(error: BaseException) -> str:
     """Hydra's error as one sentence."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    key = getattr(cause, "full_key", None)
-    text = str(cause).splitlines()[0].rstrip(".")
+    in_file = COMPOSING.match(str(cause))
+    if in_file:  # Hydra has put the error of OmegaConf into its own text
+        return f"conf/{in_file['file']}.yaml: {sentence(in_file['key'], in_file['text'])}"
+    return sentence(getattr(cause, "full_key", None), str(cause).splitlines()[0])
+
+
+def sentence(key: str | None, text: str) -> str:
+    """What Hydra says of a key, in our words where we have some."""
+    text = text.rstrip(".")
     if key and ("not in struct" in text or " not in '" in text):
         return unknown_key(key)
     if key and key.split("[")[0] in type_names():

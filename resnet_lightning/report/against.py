@@ -8,7 +8,7 @@ from pathlib import Path
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import ON_TEST, STATUS, count, header, value_text
 from resnet_lightning.report.reference import METRIC, NUMBERS, SPLITS, Pair, Reference, fits, pair_up, read_reference
-from resnet_lightning.report.statistics import Estimate, selection
+from resnet_lightning.report.statistics import selection
 from resnet_lightning.result import atomic_write
 
 MISSING = "-"
@@ -104,13 +104,8 @@ def cell_texts(pair: Pair, metric: str) -> tuple[str, str, str]:
     there = MISSING if theirs is None else f"{theirs:.{digits}f}" if isinstance(theirs, float) else theirs
     missing = MISSING if pair.status == "done" else STATUS.get(pair.status, pair.status)
     here = ours.text(digits=digits) if ours else missing
-    both = ours is not None and isinstance(theirs, float)
-    return there, here, f"{difference(ours, theirs):+.{digits}f}" if both else MISSING
-
-
-def difference(ours: Estimate | None, theirs: float | str | None) -> float:
-    assert ours is not None and isinstance(theirs, float)
-    return ours.mean - theirs
+    gap = f"{ours.mean - theirs:+.{digits}f}" if ours and isinstance(theirs, float) else MISSING
+    return there, here, gap
 
 
 def digits_of(metric: str) -> int:
@@ -143,9 +138,8 @@ def write_csv(compared: Against, path: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         for one in compared.tables:
             keys = one.heads.index("")
-            writer.writerow(
-                [*one.heads[:keys], "figure", *(f"{one.title} {name}".strip() for name in one.heads[keys + 1 :])]
-            )
+            metrics = [f"{one.title} {name}".strip() for name in one.heads[keys + 1 :]]
+            writer.writerow([*one.heads[:keys], "figure", *metrics])
             for start in range(0, len(one.rows), len(LINES)):
                 names = one.rows[start][:keys]
                 writer.writerows([*names, *row[keys:]] for row in one.rows[start : start + len(LINES)])
