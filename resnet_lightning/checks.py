@@ -32,6 +32,8 @@ WORDS = {  # keys that take one of a few words
     "precision": PRECISIONS,
     "accelerator": ACCELERATORS,
     "batchnorm": ("running", "reestimated"),
+    "model.init": ("he", "torch"),
+    "model.block": BLOCKS,
     "eval_train": ("none", "end", "epoch"),
     "log_style": ("plain", "report"),
 }
@@ -155,7 +157,6 @@ def check(config: Config) -> None:
         require(key, value, bool(condition(value)), allowed)
     choose("activation", config.activation, ACTIVATIONS)
     choose("stem.activation", config.stem.activation, ACTIVATIONS)
-    choose("model.block", config.model.block, BLOCKS)
     choose("data.name", config.data.name, DATA_SETS)
     for key, words in WORDS.items():
         choose(key, value_of(config, key), words)

@@ -29,6 +29,7 @@ class ModelConfig:
     block: str
     depths: list[int]
     widths: list[int]
+    init: str
     norm_after_block: bool
     zero_init_residual: bool
 
@@ -155,6 +156,19 @@ def device_count(devices: Any) -> int | None:
 PLACE = ("name", "data.root", "threads", "launcher", "reference", "dry_run", "log_every", "log_style")
 
 
+# Settings that there were not at first, each with the value at which a run computes what it did without them. They are
+# no part of its identity: a sweep that an older version started goes on with this one.
+ADDED: dict[str, Any] = {
+    "batchnorm": "running",
+    "data.test_limit": None,
+    "epochs_scale": 1.0,
+    "eval_train": "none",
+    "model.init": "he",
+    "scale": 1.0,
+    "traced": False,
+}
+
+
 def plain_settings(config: Config) -> dict[str, Any]:
     """The settings as they are written to and read from JSON."""
     settings: dict[str, Any] = json.loads(json.dumps(asdict(config)))
@@ -176,7 +190,7 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
                 flat[name] = value
 
     walk(settings, "")
-    return flat
+    return {name: value for name, value in flat.items() if name not in ADDED or value != ADDED[name]}
 
 
 def config_hash(settings: dict[str, Any]) -> str:

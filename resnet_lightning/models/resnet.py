@@ -117,7 +117,10 @@ class ResNet(nn.Module):
             self.add_module(stage, nn.Sequential(*blocks))
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
-        initialize(self, stem.activation or activation, activation, model.zero_init_residual)
+        if model.init == "he":
+            initialize(self, stem.activation or activation, activation)
+        if model.zero_init_residual:
+            start_as_identity(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) float images to (N, num_classes) logits."""
@@ -127,18 +130,23 @@ class ResNet(nn.Module):
         return cast(Tensor, self.fc(self.dropout(x.mean(dim=(2, 3)))))
 
 
-def initialize(network: ResNet, stem_activation: str, activation: str, zero_init_residual: bool) -> None:
+def initialize(network: ResNet, stem_activation: str, activation: str) -> None:
     """Normal weights with standard deviation gain / sqrt(fan_out) for convolutions (He et al. 2015, arXiv:1502.01852).
 
-    The classifier keeps torch's default, as in torchvision. ``zero_init_residual`` starts every block as the identity
-    (Goyal et al. 2017, arXiv:1706.02677).
+    The classifier keeps torch's default, as in torchvision. Torch's default for convolutions, 1 / sqrt(3 fan_in), is
+    smaller. Before a BatchNorm that changes no output; but each step moves smaller weights farther for their size.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             gain = GAINS[stem_activation if module is network.conv1 else activation]
             fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
             nn.init.normal_(module.weight, std=gain / fan_out**0.5)
-        elif zero_init_residual and isinstance(module, (BasicBlock, Bottleneck)):
+
+
+def start_as_identity(network: ResNet) -> None:
+    """The last BatchNorm of every block starts at 0 (Goyal et al. 2017, arXiv:1706.02677)."""
+    for module in network.modules():
+        if isinstance(module, (BasicBlock, Bottleneck)):
             last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
             nn.init.zeros_(last.weight)
 

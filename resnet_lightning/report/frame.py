@@ -8,7 +8,7 @@ damaged or missing makes a row that says so, never an error.
 import csv
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class Run:
         result: None where there is no readable record.
         history: rows of ``metrics.csv``, numbers as floats.
         command: repeats this run alone; empty where unknown.
+        overrides: as the user wrote them, key -> value.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Run:
     result: RunResult | None
     history: list[dict[str, float]]
     command: str
+    overrides: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,8 @@ def read_comparison(folder: Path) -> Comparison:
         seed = setting("seed", overrides[name], result)
         command = str(plan.get(name, {}).get("command", ""))
         number = seed if isinstance(seed, int) else None
-        runs.append(Run(name, settings, number, status, reason, result, read_history(folder / name), command))
+        history = read_history(folder / name)
+        runs.append(Run(name, settings, number, status, reason, result, history, command, overrides[name]))
     reference = folder / REFERENCE_FILE
     return Comparison(folder, columns, runs, group_runs(runs), reference if reference.is_file() else None)
 

@@ -199,7 +199,5 @@ def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
 
 def fits(line: dict[str, str], keys: list[str], run: Run) -> bool:
     return all(
-        identity(parse(line[key])) == identity(run.settings.get(key, setting(key, {}, run.result)))
-        for key in keys
-        if line[key]
+        identity(parse(line[key])) == identity(setting(key, run.overrides, run.result)) for key in keys if line[key]
     )

@@ -104,3 +104,12 @@ def test_dropout_drops_features_in_training_only(build):
     assert torch.equal(network(images), network(images))
     network.train()
     assert not torch.equal(network(images), network(images))
+
+
+def test_torchs_initialisation_is_that_of_its_layers(build):
+    network = build("model=resnet18", "model.init=torch")
+    weights = network.layer2[0].conv2.weight  # fan_in = 128 x 9
+    assert float(weights.abs().max()) <= (1 / (128 * 9)) ** 0.5
+    assert float(weights.std()) == pytest.approx((1 / (3 * 128 * 9)) ** 0.5, rel=0.02)
+    he = build("model=resnet18").layer2[0].conv2.weight
+    assert float(he.std()) == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)

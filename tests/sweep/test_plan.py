@@ -1,5 +1,6 @@
 """Names of folders, and what of the command line is the sweep's and not its jobs'."""
 
+from resnet_lightning.config import ADDED, config_hash, differing_keys, plain_settings
 from resnet_lightning.report.frame import read_comparison
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.plan import plan_jobs, write_plan
@@ -20,3 +21,15 @@ def test_a_waiting_job_and_a_finished_one_agree_on_a_list(settings, tmp_path):
     config = {"model": {"widths": [4, 4, 4]}, "lr": 0.1}
     RunResult("done", jobs[0].overrides, config, 0, choices={"model": "resnet10"}).write(tmp_path / jobs[0].name)
     assert read_comparison(tmp_path).columns == ["lr"]
+
+
+def test_a_sweep_of_an_older_version_goes_on(settings):
+    """Settings that were added since, at the values that change nothing, are no part of what a run is."""
+    now = plain_settings(settings())
+    old = {key: value for key, value in now.items() if key not in ADDED}
+    old["model"] = {key: value for key, value in now["model"].items() if key != "init"}
+    old["data"] = {key: value for key, value in now["data"].items() if key != "test_limit"}
+    assert config_hash(old) == config_hash(now) and not differing_keys(old, now)
+    for change in ("scale=0.5", "model.init=torch", "data.test_limit=10", "batchnorm=reestimated", "epochs_scale=0.5"):
+        assert config_hash(plain_settings(settings(change))) != config_hash(now), change
+    assert config_hash(plain_settings(settings("log_style=report", "log_every=5"))) == config_hash(now)
