@@ -8,7 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -27,10 +27,16 @@ FINISHED = ("done", "diverged")  # another attempt would end the same way
 
 
 @contextmanager
-def atomic_write(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+def atomic_write(path: Path, mode: str = "wb", keep: Path | None = None, **options: Any) -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` that takes its place when the block ends, and not at all when it raises.
 
     A reader, or a machine that loses power, finds the old content or the new one, never a part.
+
+    Args:
+        keep: where the old file goes; None = nowhere.
+
+    Raises:
+        OSError: with the path, also where the system names none (a full disk).
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -38,11 +44,28 @@ def atomic_write(path: Path, mode: str = "wb", **options: Any) -> Iterator[IO[An
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
         temporary.replace(path)
+    except OSError as error:
+        discard(temporary)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        discard(temporary)
         raise
     sync_folder(path.parent)
+
+
+def discard(path: Path) -> None:
+    """Remove a file if there is one and if it can be removed."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what a process that was killed in ``atomic_write`` has left in ``folder``."""
+    for path in folder.glob(".*.tmp"):
+        discard(path)
 
 
 def sync_folder(folder: Path) -> None:
@@ -71,7 +94,7 @@ class RunResult:
     name: str = ""
     reason: str | None = None  # one sentence on why the status is not done
     exit_code: int = 1
-    attempts: int = 1  # how often a sweep started it
+    attempts: int = 1  # how often it was started, by whomever
     started: str | None = None  # local time, ISO 8601 with offset
     selection: str = "validation"  # what chose best_epoch; "test": test figures are the best of all epochs
     best_epoch: int | None = None  # from 1
@@ -82,10 +105,10 @@ class RunResult:
     test: dict[str, Any] = field(default_factory=dict)  # best epoch: the same and confusion_matrix
     model: dict[str, Any] = field(default_factory=dict)  # stem, stages, parameters, multiply_accumulates
     data: dict[str, Any] = field(default_factory=dict)  # classes, image shape, images in each split, mean, std
-    seconds: float | None = None  # all of it, from reading the data to the last figure
-    startup_seconds: float | None = None  # from the start of the process to its first step
+    seconds: float | None = None  # all of it, from reading the data to the last figure, over all attempts
+    startup_seconds: float | None = None  # from the start of the last attempt's process to its first step
     train_seconds: float | None = None  # the training steps alone
-    epoch_seconds: list[float] = field(default_factory=list)  # training steps of each epoch
+    epoch_seconds: list[float] = field(default_factory=list)  # training steps of each epoch that is in the result
     images_per_second: float | None = None  # training steps, first epoch left out where there are more
     peak_memory: float | None = None  # of the process on a CPU, of the GPU's allocator on a GPU
     device: str | None = None

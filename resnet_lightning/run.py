@@ -2,41 +2,42 @@
 
 import datetime
 import logging
+import math
 import os
 import subprocess
-import time
 import traceback
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.utilities.exceptions import SIGTERMException
-from lightning.pytorch.utilities.memory import is_oom_error
+from lightning.pytorch.callbacks import LambdaCallback
 
 from resnet_lightning import hardware, hparams
+from resnet_lightning.attempt import Attempt, End, end_of, write_or_say
 from resnet_lightning.checks import check_batch
 from resnet_lightning.config import (
     Config,
     ConfigError,
-    DataError,
     conf_folder,
     device_count,
     plain_settings,
     trained_epochs,
 )
 from resnet_lightning.data.datamodule import ImageDataModule
+from resnet_lightning.lock import hold
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.summary import model_facts, summary
 from resnet_lightning.result import FINISHED, RunResult, status_in
 from resnet_lightning.text import duration, percent
 from resnet_lightning.training.batchnorm import ReestimateBatchNorm
-from resnet_lightning.training.checkpoint import AtomicCheckpointIO, Checkpoints, load_best, save_traced
-from resnet_lightning.training.classifier import Diverged, ImageClassifier
+from resnet_lightning.training.checkpoint import Checkpoints, SealedCheckpointIO, drop_older, load_best, save_traced
+from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row
 from resnet_lightning.training.console import Console
-from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
+from resnet_lightning.training.interrupt import StopOnSignal
 from resnet_lightning.training.lines import lines_of
 from resnet_lightning.training.tracking import Events, Tracking
 
@@ -75,31 +76,37 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         versions=hardware.versions(),
         git_commit=git_commit(),
     )
+    with hold(folder, "choose another folder") if hardware.is_first_process() else nullcontext():
+        return attempt(config, folder, result)
+
+
+def attempt(config: Config, folder: Path, result: RunResult) -> RunResult:
+    """Begin the run, or go on with it where an earlier attempt was stopped; ends with the record of how it ended.
+
+    Raises:
+        ConfigError: as ``run``.
+        OSError: the record cannot be written; nothing has been trained.
+    """
+    this = Attempt(folder, result)
     write(result, folder)
-    start = time.perf_counter()
     try:
         with StopOnSignal() as stop:
-            train_and_test(config, folder, result, stop)
+            train_and_test(config, folder, result, stop, this)
         result.status, result.exit_code = "done", 0
     except ConfigError as error:
         result.status, result.reason, result.exit_code = "failed", str(error), 2
         raise
-    except Interrupted as error:
-        result.status, result.reason, result.exit_code = "interrupted", str(error), error.exit_code
-    except SIGTERMException:
-        result.status, result.reason, result.exit_code = "interrupted", "stopped by SIGTERM", 143
-    except Diverged as error:
-        result.status, result.reason = "diverged", str(error)
-    except DataError as error:
-        result.status, result.reason = "failed", str(error)
-    except Exception as error:
-        result.status = "oom" if isinstance(error, MemoryError) or is_oom_error(error) else "failed"
-        result.reason = f"{type(error).__name__}: {error}"
-        log.error(traceback.format_exc())
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        end = end_of(error, result)
+        result.status, result.reason, result.exit_code = end or End("failed", f"{type(error).__name__}: {error}")
+        if end is None:
+            log.error(traceback.format_exc())
     finally:
-        result.seconds = time.perf_counter() - start
-        write(result, folder)
+        result.seconds = this.seconds
+        write_or_say(result, folder)
     if hardware.is_first_process():
+        if result.exit_code == 0:
+            drop_older(folder)
         log.info(closing_lines(result, folder))
     return result
 
@@ -113,6 +120,7 @@ def quiet_lightning() -> None:
     """Keep banners, tips and warnings about what we do on purpose off the console."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    logging.raiseExceptions = False  # a line that does not fit on a full disk is no traceback on the console
     warnings.filterwarnings("ignore", module="lightning.*")
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")  # a skipped first step in 16-bit
 
@@ -129,7 +137,7 @@ def git_commit() -> str | None:
         return None
 
 
-def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOnSignal) -> None:
+def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOnSignal, this: Attempt) -> None:
     """Fill ``result`` step by step, so that it holds what was reached wherever the run ends."""
     data = ImageDataModule(
         config.data,
@@ -147,14 +155,18 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     classifier = build_classifier(config, data)
     result.model = model_facts(cast(ResNet, classifier.network), config, data.image_shape)
     result.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))
-    events = None
-    if hardware.is_first_process():
-        settings = hparams.columns(config, result.choices, result.overrides) | {"precision": result.precision}
-        events = Events(folder, settings, hparams.group_name(config))
-    tracking = Tracking(folder, "val" if data.selection == "validation" else "test", events)
-    checkpoints = Checkpoints(folder, result.config)
+    events = open_events(config, folder, result) if hardware.is_first_process() else None
+    tracking = Tracking(folder, "val" if data.selection == "validation" else "test", events, this.epoch_seconds)
     lines = lines_of(config, data.selection, len(data.train_index))
-    callbacks = [stop, tracking, Console(lines, config.log_every), checkpoints]
+
+    def progress(*_: Any) -> None:  # so that the record of a run that is killed says how far it came
+        record_training(result, classifier, tracking)
+        result.seconds = this.seconds
+        write(result, folder)
+
+    checkpoints = Checkpoints(folder, result.config)
+    console = Console(lines, config.log_every)
+    callbacks = [stop, tracking, console, LambdaCallback(on_train_epoch_end=progress), checkpoints]
     if config.batchnorm == "reestimated":
         callbacks.append(ReestimateBatchNorm(data))
     trainer = build_trainer(config, folder, result.precision, callbacks)
@@ -162,16 +174,17 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     if trainer.is_global_zero:
         log.info(opening_lines(result, data))
     try:
-        trainer.fit(classifier, datamodule=data)
-        record_training(result, classifier, tracking, checkpoints)
-        if checkpoints.best is None:
+        checkpoint = checkpoints.newest(bits_depend_on(result))
+        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        record_training(result, classifier, tracking)
+        if result.best_epoch is None:
             raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
         load_best(folder, classifier.network)
         if config.eval_train != "none":
             result.train_eval = test(trainer, classifier, data, "train")
         result.test = test(trainer, classifier, data, "test")
     finally:
-        record_training(result, classifier, tracking, checkpoints)
+        record_training(result, classifier, tracking)
         result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
         if events is not None:
             metrics = {f"test/{key}": result.test[key] for key in ("loss", "accuracy") if result.test}
@@ -184,6 +197,11 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
         draw(result, classifier, data, folder)
         if config.traced:
             save_traced(classifier.network, data.image_shape, folder / "traced.pt")
+
+
+def open_events(config: Config, folder: Path, result: RunResult) -> Events:
+    settings = hparams.columns(config, result.choices, result.overrides)
+    return Events(folder, settings | {"precision": str(result.precision)}, hparams.group_name(config))
 
 
 def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, split: str) -> dict[str, Any]:
@@ -224,7 +242,7 @@ def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[
         default_root_dir=folder,
         logger=False,
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO(), LightningEnvironment()],  # else a SLURM job counts SLURM's processes
+        plugins=[SealedCheckpointIO(), LightningEnvironment()],  # else a SLURM job counts SLURM's processes
         enable_checkpointing=True,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -233,20 +251,26 @@ def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[
     )
 
 
-def record_training(
-    result: RunResult, classifier: ImageClassifier, tracking: Tracking, checkpoints: Checkpoints
-) -> None:
+def bits_depend_on(result: RunResult) -> dict[str, Any]:
+    """With the same settings, and the same of these, a run gives the same bits."""
+    versions = {key: result.versions[key] for key in ("torch", "lightning", "cuda")}
+    return {"device": result.device, "threads": result.threads, "precision": result.precision, **versions}
+
+
+def record_training(result: RunResult, classifier: ImageClassifier, tracking: Tracking) -> None:
     history = classifier.history
     seconds = tracking.epoch_seconds[: len(history)]
     result.startup_seconds = tracking.startup_seconds
-    result.epochs_done, result.epoch_seconds, result.train_seconds = len(history), seconds, sum(seconds)
-    steady = list(zip(history, seconds, strict=False))[1:] or list(zip(history, seconds, strict=False))
-    if steady:  # the first epoch also warms up
+    result.epochs_done = len(history)
+    result.epoch_seconds = [time for time in seconds if math.isfinite(time)]
+    result.train_seconds = sum(seconds)  # unknown where that of an epoch is
+    timed = [(row, time) for row, time in zip(history, seconds, strict=False) if math.isfinite(time)]
+    steady = timed[1:] or timed  # the first epoch also warms up
+    if steady:
         images = sum(row["train"]["images"] for row, _ in steady)
         result.images_per_second = images / sum(time for _, time in steady)
-    if checkpoints.best:
-        result.best_epoch = checkpoints.best["epoch"]
-        result.train, result.val = checkpoints.best["train"], checkpoints.best["val"]
+    if best := best_row(history):
+        result.best_epoch, result.train, result.val = best["epoch"], best["train"], best["val"]
 
 
 def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, folder: Path) -> None:

@@ -17,7 +17,7 @@ from tests.conftest import HPARAMS_QUERY, TINY
 
 FILES = {
     "result.json", "metrics.csv", "best.ckpt", "last.ckpt", "curves.png", "confusion_matrix.png", "predictions.png",
-    "run.log", ".hydra",
+    "run.log", ".hydra", ".lock",
 }  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from resnet_lightning import hparams
 from resnet_lightning.config import Config, ConfigError, device_count
+from resnet_lightning.lock import hold
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, Status
 from resnet_lightning.sweep.launch import prepare_data, report
-from resnet_lightning.sweep.lock import sweep_lock
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.node import Task
 from resnet_lightning.sweep.outcome import read_or_new
@@ -96,7 +96,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], q
     """
     refuse_keys_of_one_machine(jobs, queue)
     queue.connect()  # before our signal handlers: Ray sets its own
-    with sweep_lock(folder):
+    with hold(folder, "give this sweep another name="):
         planned = plan_jobs(folder, jobs)
         write_plan(folder, folder.name, planned)
         waiting = [job for job in planned if not job.finished]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lightning.config import Config, ConfigError, DataConfig
-from resnet_lightning.sweep.lock import sweep_lock
+from resnet_lightning.lock import hold
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
 from resnet_lightning.sweep.plan import Job, plan_jobs, write_plan
@@ -26,7 +26,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> int
         DataError: data are missing or damaged; nothing has been started.
     """
     launcher = jobs[0][1].launcher
-    with sweep_lock(folder):
+    with hold(folder, "give this sweep another name="):
         planned = plan_jobs(folder, jobs)
         slots = make_slots(launcher, [config for _, config in jobs])
         write_plan(folder, folder.name, planned)

@@ -1,7 +1,12 @@
-"""Checkpoints: ``last.ckpt`` to go on from, ``best.ckpt`` with the weights of the best epoch."""
+"""Checkpoints: ``last.ckpt`` to go on from, ``best.ckpt`` with the weights of the best epoch.
+
+While a run trains, the file before each is kept as ``last-1.ckpt`` and ``best-1.ckpt``. ``last.ckpt`` is written first:
+the best weights on disk are never of a later epoch than it, and where it is of the best epoch itself, it holds them.
+"""
 
 import copy
-import math
+import json
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,44 +17,155 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
-from resnet_lightning.result import atomic_write
-from resnet_lightning.training.classifier import ImageClassifier
+from resnet_lightning.config import ConfigError, DataError, differing_keys
+from resnet_lightning.hardware import is_first_process
+from resnet_lightning.result import atomic_write, discard
+from resnet_lightning.training.classifier import ImageClassifier, best_row
+from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
+
+log = logging.getLogger(__name__)
+LAST, BEST = "last.ckpt", "best.ckpt"
+NETWORK = "network."  # how the names of the network's weights begin in last.ckpt
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
+def older(path: Path) -> Path:
+    """``last.ckpt`` -> ``last-1.ckpt``: where the file before goes."""
+    return path.with_name(f"{path.stem}-1{path.suffix}")
+
+
+class SealedCheckpointIO(TorchCheckpointIO):
     """Lightning's own writer goes through the system's folder for temporary files; where that is another disk, its last
-    step is a copy that a kill leaves half done. This one writes beside the target and renames."""
+    step is a copy that a kill leaves half done. This one writes beside the target and renames; its reader never lets a
+    file run code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_write(Path(path)) as file:
-            torch.save(checkpoint, file)
+        write_sealed(checkpoint, Path(path), keep=older(Path(path)))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        return read_sealed(Path(path))
 
 
 class Checkpoints(Checkpoint):
-    """Saves at the end of every epoch; the best epoch is the first with the highest validation accuracy.
-
-    An epoch whose validation loss is not finite is never the best.
+    """Saves at the end of every epoch.
 
     Args:
         folder: of the run.
-        config: plain settings, to build the network again from ``best.ckpt`` alone.
+        config: plain settings, to build the network again from ``best.ckpt`` alone, and to refuse another run's files.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]) -> None:
         self.folder, self.config = folder, config
-        self.best: dict[str, Any] | None = None  # row of the classifier's history
+        self.environment: dict[str, Any] = {}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["config"], checkpoint["environment"] = json.dumps(self.config), json.dumps(self.environment)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
+        trainer.save_checkpoint(self.folder / LAST)
         row = pl_module.history[-1]
-        better = self.best is None or row["val"]["accuracy"] > self.best["val"]["accuracy"]
-        if better and math.isfinite(row["val"]["loss"]):
-            self.best = row
-            if trainer.is_global_zero:
-                state = {"state_dict": pl_module.network.state_dict(), "config": self.config, "epoch": row["epoch"]}
-                with atomic_write(self.folder / "best.ckpt") as file:
-                    torch.save(state, file)
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+        if row is best_row(pl_module.history) and trainer.is_global_zero:
+            self._save_best(pl_module.network.state_dict(), row["epoch"])
+
+    def _save_best(self, weights: dict[str, Any], epoch: int) -> None:
+        path = self.folder / BEST
+        write_sealed({"state_dict": weights, "config": self.config, "epoch": epoch}, path, keep=older(path))
+
+    def newest(self, environment: dict[str, Any]) -> Path | None:
+        """The checkpoint from which the run goes on exactly, with its best weights in place; None to begin anew.
+
+        One that is damaged is put aside, with a line that says so, and the one before it is taken.
+
+        Args:
+            environment: what the last bits of a result depend on besides the settings: device, threads, versions.
+
+        Raises:
+            ConfigError: the checkpoint belongs to a run with other settings.
+        """
+        self.environment = environment
+        seen = False
+        for path in (self.folder / LAST, older(self.folder / LAST)):
+            try:
+                checkpoint = read_sealed(path)
+                self._check(path, checkpoint)
+                self._restore_best(checkpoint)
+            except FileNotFoundError:
+                continue
+            except Damaged as error:
+                say(f"{path} {error}: put aside as {path.name}.bad")
+                put_aside(path)
+                seen = True
+            else:
+                self._say_where(path, checkpoint)
+                return path
+        if seen or (self.folder / BEST).exists():
+            say(f"{self.folder} has no checkpoint to go on from: training begins again with the first epoch")
+        return None
+
+    def _check(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        if not {"config", "environment", "history", "state_dict"} <= checkpoint.keys():
+            raise Damaged("is no checkpoint of this program")
+        differing = differing_keys(json.loads(checkpoint["config"]), self.config)
+        if differing:
+            raise ConfigError(
+                f"{path} belongs to a run with other settings ({'; '.join(differing[:5])}; there / here): move it "
+                "away, or choose another folder or name=."
+            )
+
+    def _restore_best(self, checkpoint: dict[str, Any]) -> None:
+        """Have in ``best.ckpt`` the best epoch up to this checkpoint, whatever was or was not written after it.
+
+        Raises:
+            Damaged: those weights are lost.
+        """
+        best, path = best_row(json.loads(checkpoint["history"])), self.folder / BEST
+        if best is None or epoch_of(path) == best["epoch"] or not is_first_process():
+            return
+        if path.exists() and epoch_of(path) is None:
+            say(f"{path} is damaged: put aside as {path.name}.bad")
+            put_aside(path)
+        if checkpoint["epoch"] + 1 == best["epoch"]:
+            weights = checkpoint["state_dict"]
+            network = {key.removeprefix(NETWORK): weights[key] for key in weights if key.startswith(NETWORK)}
+            self._save_best(network, best["epoch"])
+        elif epoch_of(older(path)) == best["epoch"]:
+            older(path).replace(path)
+        else:
+            raise Damaged(f"cannot be used without the weights of epoch {best['epoch']}, which {path} no longer holds")
+
+    def _say_where(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        missing = f" ({LAST} is missing)" if path.name != LAST and not (self.folder / LAST).exists() else ""
+        say(f"goes on after epoch {checkpoint['epoch'] + 1}, from {path}{missing}")
+        before, now = json.loads(checkpoint["environment"]), self.environment
+        changed = [f"{key}: {before.get(key)} / {now[key]}" for key in now if before.get(key) != now[key]]
+        if changed:
+            say(f"the last bits may differ from those of an undisturbed run ({'; '.join(changed)}; before / now)")
+
+
+def drop_older(folder: Path) -> None:
+    """After the run: the files before the last ones are of no more use."""
+    for name in (LAST, BEST):
+        discard(older(folder / name))
+
+
+def say(line: str) -> None:
+    if is_first_process():
+        log.info(line)
+
+
+def put_aside(path: Path) -> None:
+    """Keep a damaged file for whoever wants to know why, where nobody takes it for a good one."""
+    if is_first_process():
+        path.replace(path.with_name(f"{path.name}.bad"))
+
+
+def epoch_of(path: Path) -> int | None:
+    """The epoch of the weights in a file like ``best.ckpt``; None where there is no such file or a damaged one."""
+    try:
+        epoch: int | None = read_sealed(path).get("epoch")
+        return epoch
+    except (OSError, Damaged):
+        return None
 
 
 def save_traced(network: nn.Module, image_shape: tuple[int, int, int], path: Path) -> None:
@@ -67,6 +183,12 @@ def save_traced(network: nn.Module, image_shape: tuple[int, int, int], path: Pat
 
 
 def load_best(folder: Path, network: nn.Module) -> None:
-    """Give the network the weights of ``best.ckpt``; nothing in the file can run code."""
-    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
-    network.load_state_dict(state["state_dict"])
+    """Give the network the weights of ``best.ckpt``.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        network.load_state_dict(read_sealed(folder / BEST)["state_dict"])
+    except Damaged as error:
+        raise DataError(f"{folder / BEST} {error}.") from error

@@ -1,6 +1,8 @@
 """The LightningModule: a network, its loss, its optimizer, and the sums that become metrics."""
 
+import json
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -19,6 +21,12 @@ LOOK_EVERY = 50  # steps between two looks at the loss on a GPU: each look waits
 
 class Diverged(RuntimeError):
     """The training loss is no finite number any more."""
+
+
+def best_row(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The first epoch with the highest validation accuracy; one whose validation loss is not finite is never it."""
+    finite = [row for row in history if math.isfinite(row["val"]["loss"])]
+    return max(finite, key=lambda row: float(row["val"]["accuracy"]), default=None)
 
 
 class ImageClassifier(LightningModule):
@@ -126,6 +134,12 @@ class ImageClassifier(LightningModule):
         # here, not after the test: Lightning then moves the sums to the CPU, where several GPUs cannot add them up
         self.test_sums = self.tally("test").total()
         self.test_sums["confusion_matrix"] = self.tally("test").confusion.tolist()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = json.dumps(self.history)  # as text: equal histories make equal files
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.history = json.loads(checkpoint["history"])
 
     def _count(self, split: str, batch: Batch) -> Tensor:
         logits: Tensor = self(batch.images)

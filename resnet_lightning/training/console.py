@@ -26,12 +26,14 @@ class Console(Callback):
         self.lines, self.log_every = lines, log_every
         self._bar: tqdm[Any] | None = None
         self._start = self._epoch_start = 0.0
+        self._first = 0  # epochs of earlier attempts
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start = time.perf_counter()
+        self._start, self._first = time.perf_counter(), trainer.current_epoch
         if trainer.is_global_zero and sys.stderr.isatty():
             total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
-            self._bar = tqdm(total=total, unit="step", leave=False, mininterval=0.5, dynamic_ncols=True)
+            done = int(trainer.num_training_batches) * self._first
+            self._bar = tqdm(total=total, initial=done, unit="step", leave=False, mininterval=0.5, dynamic_ncols=True)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._epoch_start = time.perf_counter()
@@ -52,7 +54,8 @@ class Console(Callback):
             return
         row, now = pl_module.history[-1], time.perf_counter()
         epochs = int(trainer.max_epochs or 1)
-        left = (now - self._start) / (trainer.current_epoch + 1) * (epochs - trainer.current_epoch - 1)
+        done = trainer.current_epoch + 1
+        left = (now - self._start) / (done - self._first) * (epochs - done)
         self._say(self.lines.epoch(row, now - self._epoch_start, left))
 
     def _say(self, line: str) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,15 @@ from torch.utils.tensorboard import SummaryWriter
 
 from resnet_lightning import hparams
 from resnet_lightning.hardware import process_age
+from resnet_lightning.result import atomic_write
 from resnet_lightning.training.classifier import ImageClassifier
 
 
 class Events:
     """The TensorBoard events of a run: scalars against the epoch, and its row in the HPARAMS tab.
 
-    Not Lightning's logger: it starts a second file for the test.
+    Not Lightning's logger: it starts a second file for the test. The files of an earlier attempt are removed and their
+    points written again: no step twice, no torn record, and one row of the tab, with the end that the run really had.
 
     Args:
         folder: of the run.
@@ -27,14 +28,28 @@ class Events:
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], group: str) -> None:
-        self.writer = SummaryWriter(folder)
+        self.folder = folder
+        for path in folder.glob("events.out.tfevents.*"):
+            path.unlink()
+        self.writer = SummaryWriter(folder, purge_step=0)  # a server that watches forgets what it has read
         self._add(hparams.session_start(settings, group))
 
-    def scalars(self, metrics: dict[str, float], epoch: int) -> None:
+    def scalars(self, metrics: dict[str, float], epoch: int, moment: float | None = None) -> None:
+        """Write points; ``moment`` is when they were made, in seconds since 1970, None for now."""
         for name, value in metrics.items():
             if math.isfinite(value):
-                self.writer.add_scalar(name, value, epoch)
-        self.writer.flush()
+                self.writer.add_scalar(name, value, epoch, walltime=moment)
+        self.flush()
+
+    def flush(self) -> None:
+        """
+        Raises:
+            OSError: with the folder, which the error of TensorBoard's writer does not name.
+        """
+        try:
+            self.writer.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), f"{self.folder}/events.out.tfevents") from error
 
     def close(self, success: bool) -> None:
         self._add(hparams.session_end(success))
@@ -42,29 +57,46 @@ class Events:
 
     def _add(self, summary: Any) -> None:
         self.writer._get_file_writer().add_summary(summary)
-        self.writer.flush()
+        self.flush()
 
 
 class Tracking(Callback):
     """Writes every epoch to ``metrics.csv`` and to the TensorBoard events, and times the training steps.
 
+    Both follow from the history, which the checkpoint carries: a run that goes on has no epoch twice and misses none.
     ``metrics.csv`` holds no times: two runs with the same seed give the same file.
 
     Args:
         folder: of the run.
         selection: what the validation columns are: ``val``, or ``test`` where the test set selects.
         events: None in all but the first process of a run.
+        epoch_seconds: of earlier attempts.
 
     Attributes:
         epoch_seconds: training steps of each epoch, without validation.
         startup_seconds: from the start of the process to the first step.
     """
 
-    def __init__(self, folder: Path, selection: str, events: Events | None) -> None:
+    def __init__(self, folder: Path, selection: str, events: Events | None, epoch_seconds: list[float]) -> None:
         self.folder, self.selection, self.events = folder, selection, events
-        self.epoch_seconds: list[float] = []
+        self.epoch_seconds = list(epoch_seconds)
         self.startup_seconds: float | None = None
         self._start = 0.0
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take up what the checkpoint brought: as many epochs as it says, whatever was written after it."""
+        assert isinstance(pl_module, ImageClassifier)
+        history = pl_module.history
+        if len(self.epoch_seconds) < len(history):  # the record with the times was lost
+            self.epoch_seconds = [math.nan] * len(history)
+        del self.epoch_seconds[len(history) :]
+        if self.events is None:
+            return
+        self._write_metrics(history)
+        moment = time.time() - sum(filter(math.isfinite, self.epoch_seconds))
+        for row, seconds in zip(history, self.epoch_seconds, strict=True):
+            moment += seconds if math.isfinite(seconds) else 0.0
+            self.events.scalars(self._metrics(row), row["epoch"], moment)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.startup_seconds = process_age()
@@ -81,23 +113,29 @@ class Tracking(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
-        if self.events is None:
-            return
-        last = pl_module.history[-1]
-        metrics = {f"train/{key}": last["train"][key] for key in ("loss", "accuracy")}
-        metrics |= {f"{self.selection}/{key}": last["val"][key] for key in ("loss", "accuracy")}
-        if last["train_eval"]:
-            metrics |= {f"train_eval/{key}": last["train_eval"][key] for key in ("loss", "accuracy")}
-        row = {"epoch": last["epoch"], "step": last["step"], "lr": last["lr"], **metrics}
-        self._append({key.replace("/", "_"): value for key, value in row.items()})
-        self.events.scalars({"lr": last["lr"], **metrics}, last["epoch"])
+        if self.events is not None:
+            self._write_metrics(pl_module.history)
+            last = pl_module.history[-1]
+            self.events.scalars(self._metrics(last), last["epoch"])
 
-    def _append(self, row: dict[str, Any]) -> None:
+    def _metrics(self, row: dict[str, Any]) -> dict[str, float]:
+        splits = {"train": row["train"], self.selection: row["val"], "train_eval": row["train_eval"]}
+        metrics = {
+            f"{split}/{key}": sums[key] for split, sums in splits.items() if sums for key in ("loss", "accuracy")
+        }
+        return {"lr": row["lr"], **metrics}
+
+    def _write_metrics(self, history: list[dict[str, Any]]) -> None:
         path = self.folder / "metrics.csv"
-        with path.open("w" if row["epoch"] == 1 else "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if row["epoch"] == 1:
-                writer.writeheader()
-            writer.writerow(row)
-            file.flush()
-            os.fsync(file.fileno())
+        rows = [
+            {"epoch": row["epoch"], "step": row["step"]}
+            | {key.replace("/", "_"): value for key, value in self._metrics(row).items()}
+            for row in history
+        ]
+        if not rows:
+            path.unlink(missing_ok=True)
+            return
+        with atomic_write(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)

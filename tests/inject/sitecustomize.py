@@ -1,13 +1,24 @@
 """Faults for tests. Python imports this module at its start when this folder is on PYTHONPATH; nothing else does.
 
-RNL_FAULTS is JSON, ``{"0.03": "signal9"}``: the run with lr=0.03 gets SIGKILL at its second step. RNL_JOURNAL names a
-file to which every run appends a line at its start and its end: time, event, lr, CUDA_VISIBLE_DEVICES, process.
+RNL_FAULTS is JSON, ``{"0.03": "signal9"}``: the run with lr=0.03 gets SIGKILL at the second step of every epoch. With a
+place it happens there, and once, if ``"once"`` names a folder for a mark of each fault that has struck:
+
+    "signal9@step 13"            before the 14th step of the run, counted over all epochs
+    "signal9@half last.ckpt 2"   when half of the second last.ckpt of this attempt is written, under its temporary name
+    "signal9@before last.ckpt 2" before it is renamed
+    "signal9@after last.ckpt 2"  after that
+    "signal9@start"              before the network is there
+
+RNL_JOURNAL names a file to which every run appends a line at its start and its end: time, event, lr,
+CUDA_VISIBLE_DEVICES, process.
 """
 
+import collections
 import importlib.abc
 import importlib.machinery
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -16,33 +27,105 @@ from pathlib import Path
 
 TARGET = "resnet_lightning.training.classifier"
 FAULTS = json.loads(os.environ.get("RNL_FAULTS", "{}"))
+ONCE = FAULTS.pop("once", None)
+replace, replaced, job = os.replace, collections.Counter(), {}
 
 
 def strike(kind: str) -> None:
-    if kind == "raise":
-        raise RuntimeError("injected")
-    if kind == "oom":
-        import torch
+    name, _, detail = kind.partition(":")
+    if name.startswith("signal"):
+        os.kill(os.getpid(), int(name.removeprefix("signal")))
+    else:
+        KINDS[name](detail)
 
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    if kind == "exit":
-        sys.exit(0)
-    if kind == "vanish":
-        os._exit(0)
-    if kind.startswith("signal"):
-        os.kill(os.getpid(), int(kind.removeprefix("signal")))
-    if kind.startswith("once:"):  # fails until the file is there
-        marker = Path(kind.removeprefix("once:"))
-        if not marker.exists():
-            marker.touch()
-            raise RuntimeError("injected once")
-    if kind.startswith("hang"):
-        if kind == "hang deaf":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        while True:
-            time.sleep(0.1)
-    if kind.startswith("slow:"):
-        time.sleep(float(kind.removeprefix("slow:")))
+
+def fail(detail: str) -> None:
+    raise RuntimeError("injected")
+
+
+def fail_once(marker: str) -> None:
+    if not Path(marker).exists():
+        Path(marker).touch()
+        raise RuntimeError("injected once")
+
+
+def run_out_of_gpu_memory(detail: str) -> None:
+    import torch
+
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def run_out_of_memory(detail: str) -> None:
+    import torch
+
+    torch.empty(2**50)  # the real error of torch's allocator
+
+
+def fill_disk(detail: str) -> None:
+    """From now on the system refuses to make files larger, as it does on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def lose_device(number: str) -> None:
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == number:
+        raise RuntimeError("CUDA error: no CUDA-capable device is detected")
+
+
+def hang(detail: str) -> None:
+    while True:
+        time.sleep(0.1)
+
+
+def hang_deaf(detail: str) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hang(detail)
+
+
+KINDS = {
+    "raise": fail,
+    "once": fail_once,
+    "oom": run_out_of_gpu_memory,
+    "memory": run_out_of_memory,
+    "full": fill_disk,
+    "device": lose_device,
+    "exit": lambda detail: sys.exit(0),
+    "vanish": lambda detail: os._exit(0),
+    "hang": hang,
+    "hang deaf": hang_deaf,
+    "slow": lambda seconds: time.sleep(float(seconds)),
+}
+
+
+def struck_before(fault: str) -> bool:
+    """Whether a fault with a place has struck; notes that it does now."""
+    if ONCE is None:
+        return False
+    try:
+        (Path(ONCE) / f"{job['lr']:g} {fault}").touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    return False
+
+
+def arrive(place: str) -> None:
+    """Strike if a fault waits for this job at this place."""
+    fault = FAULTS.get(f"{job['lr']:g}", "") if job else ""
+    kind, _, where = fault.partition("@")
+    if where and where == place and not struck_before(fault):
+        strike(kind)
+
+
+def faulty_replace(source, target, **options):
+    name = Path(target).name
+    replaced[name] += 1
+    visit = f"{name} {replaced[name]}"
+    half = FAULTS.get(f"{job['lr']:g}", "").endswith(f"@half {visit}") if job else False
+    if half:
+        os.truncate(source, Path(source).stat().st_size // 2)
+    arrive(f"half {visit}")
+    arrive(f"before {visit}")
+    replace(source, target, **options)
+    arrive(f"after {visit}")
 
 
 def note(event: str, lr: float) -> None:
@@ -57,12 +140,16 @@ def patch(module) -> None:
     training_step, start = classifier.training_step, classifier.__init__
 
     def faulty_step(self, batch, batch_idx):
-        if batch_idx == 1 and f"{self.lr:g}" in FAULTS:
-            strike(FAULTS[f"{self.lr:g}"])
+        fault = FAULTS.get(f"{self.lr:g}", "")
+        if batch_idx == 1 and fault and "@" not in fault:
+            strike(fault)
+        arrive(f"step {self.global_step}")
         return training_step(self, batch, batch_idx)
 
     def noted_start(self, *arguments, **options):
         start(self, *arguments, **options)
+        job["lr"] = self.lr
+        arrive("start")
         note("start", self.lr)
         Finalize(None, note, ("end", self.lr), exitpriority=0)  # unlike atexit in forked processes too
 
@@ -86,5 +173,7 @@ class Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
+if FAULTS:
+    os.replace = faulty_replace
 if FAULTS or os.environ.get("RNL_JOURNAL"):
     sys.meta_path.insert(0, Finder())

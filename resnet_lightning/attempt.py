@@ -1,0 +1,114 @@
+"""One start of a run, on top of those before it in the same folder; and what its end is called.
+
+A run that was stopped, in whatever way, goes on from its last checkpoint when the same command starts it again. Its
+record adds up: ``attempts`` counts the starts, ``seconds`` is the time of all of them.
+"""
+
+import errno
+import json
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities.memory import is_oom_error
+
+from resnet_lightning.config import DataError
+from resnet_lightning.hardware import is_first_process
+from resnet_lightning.result import FILE_NAME, RunResult, Status, remove_half_written, without_nan
+from resnet_lightning.training.checkpoint import put_aside, say
+from resnet_lightning.training.classifier import Diverged
+from resnet_lightning.training.interrupt import Interrupted
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+AGAIN = "the same command goes on from the last checkpoint"
+
+
+class Attempt:
+    """Takes up a folder.
+
+    Attributes:
+        epoch_seconds: of the epochs that earlier attempts have recorded.
+    """
+
+    def __init__(self, folder: Path, result: RunResult) -> None:
+        self.folder, self.start = folder, time.perf_counter()
+        self.epoch_seconds: list[float] = []
+        self._before = 0.0
+        if is_first_process():
+            remove_half_written(folder)
+        try:
+            earlier = RunResult.read(folder)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, RecursionError) as error:
+            say(f"{folder / FILE_NAME} cannot be read ({error}): put aside as {FILE_NAME}.bad")
+            put_aside(folder / FILE_NAME)
+            return
+        result.attempts = earlier.attempts + 1
+        self.epoch_seconds, self._before = earlier.epoch_seconds, earlier.seconds or 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of all attempts together."""
+        return self._before + time.perf_counter() - self.start
+
+
+class End(NamedTuple):
+    status: Status
+    reason: str
+    exit_code: int = 1
+
+
+def end_of(error: BaseException, result: RunResult) -> End | None:
+    """What a run that ended by ``error`` is called, in one sentence; None for an error that nobody expects."""
+    if isinstance(error, SystemExit | KeyboardInterrupt | Interrupted):
+        return stopped(error)
+    if isinstance(error, Diverged):
+        return End("diverged", str(error))
+    if isinstance(error, DataError):
+        return End("failed", str(error))
+    if isinstance(error, OSError):
+        return not_written(error)
+    if isinstance(error, Exception) and (isinstance(error, MemoryError) or is_oom_error(error)):
+        memory = f", {result.peak_memory:,.0f} MiB at most before" if result.peak_memory else ""
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        batch = f"batch={result.config['batch']}"
+        return End("oom", f"out of memory with {batch}{memory}: take a smaller batch ({said})")
+    return None
+
+
+def stopped(error: BaseException) -> End:
+    if isinstance(error, Interrupted):
+        return End("interrupted", str(error), error.exit_code)
+    if isinstance(error, SIGTERMException):  # a SystemExit of Lightning's, without a code
+        return End("interrupted", "stopped by SIGTERM", 143)
+    if isinstance(error, SystemExit):
+        return End("failed", f"ended without a result (SystemExit {error.code})")
+    return End("interrupted", "stopped by SIGINT", 130)
+
+
+def not_written(error: OSError) -> End | None:
+    if error.errno in FULL:
+        return End("failed", f"disk full writing {error.filename} ({error.strerror}): make room, then {AGAIN}")
+    if error.errno in REFUSED:
+        return End("failed", f"{error.filename} cannot be written ({error.strerror}); once it can, {AGAIN}")
+    return None
+
+
+def write_or_say(result: RunResult, folder: Path) -> None:
+    """Write the record; where that fails, the numbers are one line on the error output, and the exit code is not 0."""
+    if not is_first_process():
+        return
+    try:
+        result.write(folder)
+    except OSError as error:
+        result.exit_code = result.exit_code or 1
+        keys = ("loss", "accuracy", "images")
+        splits = {name: getattr(result, name) for name in ("train", "val", "test")}
+        numbers = {name: {key: sums[key] for key in keys} for name, sums in splits.items() if sums}
+        line = {"status": result.status, "best_epoch": result.best_epoch, "epochs_done": result.epochs_done, **numbers}
+        print(f"Error: {error.filename} cannot be written ({error.strerror}). It would say:", file=sys.stderr, end=" ")
+        print(json.dumps(without_nan(line)), file=sys.stderr, flush=True)
