@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from resnet_lightning.checks import choose, nearest, read_config
 from resnet_lightning.config import CHOICES, GROUPS, Config, ConfigError, DataError, conf_folder, value_of
 from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
+from resnet_lightning.resume import with_resumed
 from resnet_lightning.sweep.grid import expand, swept_keys
 
 codes: list[int] = []  # exit codes of what Hydra has run in this process
@@ -252,7 +253,6 @@ def run_command(argv: list[str]) -> int:
     if {"-h", "--help"} & set(argv):
         print(help_text())
         return 0
-    flags = get_args_parser().parse_args(argv)
     codes.clear()
 
     def job(settings: DictConfig) -> None:
@@ -269,18 +269,22 @@ def run_command(argv: list[str]) -> int:
             codes.append(2)
 
     try:
+        argv = with_resumed(argv)
+        flags = get_args_parser().parse_args(argv)
         if not any(vars(flags).get(flag) for flag in HYDRA_FLAGS):
             asked = compose_all(flags.overrides, flags.multirun)
             if asked.jobs[0][1].dry_run:
                 return dry_run(asked)
             check_machine([config for _, config in asked.jobs], asked.elsewhere)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
+        sys.argv[1:] = argv
         hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    except (DataError, HydraException) as error:
-        print(f"Error: {error}", file=sys.stderr)
+    except (DataError, HydraException, OSError) as error:  # OSError: the folder of the run cannot be made or written
+        text = f"{error.filename} cannot be written ({error.strerror})." if isinstance(error, OSError) else error
+        print(f"Error: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before the run could take notice
         return 130

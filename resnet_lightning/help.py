@@ -27,6 +27,7 @@ usage: python -m resnet_lightning [choice=name ...] [key=value ...]
   python -m resnet_lightning --multirun 'hydra.sweeper.rows=[{stem: cifar},{stem: imagenet, lr: 0.01}]'       a list
   python -m resnet_lightning --multirun experiment=r1_lr_batch scale=0.1
   python -m resnet_lightning --cfg job --resolve        print the settings that a command would use
+  python -m resnet_lightning resume=outputs/2026-11-22_00-39-25_resnet18_mnist   go on with a run that was stopped
   tensorboard --logdir outputs
 
 A run leaves one folder under outputs/: result.json, metrics.csv, checkpoints, figures, TensorBoard events.

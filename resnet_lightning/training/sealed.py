@@ -25,7 +25,8 @@ class Damaged(Exception):
 def write_sealed(content: dict[str, Any], path: Path, keep: Path | None = None) -> None:
     """Write ``content`` (tensors and plain values) at once or not at all; the file before becomes ``keep``.
 
-    Equal contents make equal files. The archive is made in memory: on a full disk torch's own writer raises an error that does not say so.
+    Equal contents make equal files. The archive is made in memory: on a full disk torch's own writer raises an error
+    that does not say so.
     """
     archive = io.BytesIO()
     torch.save(canonical(content), archive)
