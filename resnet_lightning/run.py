@@ -159,14 +159,15 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     tracking = Tracking(folder, "val" if data.selection == "validation" else "test", events, this.epoch_seconds)
     lines = lines_of(config, data.selection, len(data.train_index))
 
-    def progress(*_: Any) -> None:  # so that the record of a run that is killed says how far it came
+    def progress(*_: object) -> None:  # so that the record of a run that is killed says how far it came
         record_training(result, classifier, tracking)
         result.seconds = this.seconds
         write(result, folder)
 
     checkpoints = Checkpoints(folder, result.config)
     console = Console(lines, config.log_every)
-    callbacks = [stop, tracking, console, LambdaCallback(on_train_epoch_end=progress), checkpoints]
+    recording = LambdaCallback(on_train_start=progress, on_train_epoch_end=progress)
+    callbacks = [stop, tracking, console, recording, checkpoints]
     if config.batchnorm == "reestimated":
         callbacks.append(ReestimateBatchNorm(data))
     trainer = build_trainer(config, folder, result.precision, callbacks)

@@ -213,7 +213,8 @@ class Round:
             return result
         if stopped:
             loss = Loss("interrupted", "stopped with the sweep")
-        result.status, result.reason, result.exit_code, result.attempts = loss.status, loss.reason, 1, job.attempts
+        result.status, result.reason, result.exit_code = loss.status, loss.reason, 1
+        result.attempts = max(result.attempts, job.attempts)
         result.write(place)
         if was_running:
             settings = hparams.columns(job.config, result.choices, job.overrides)

@@ -11,13 +11,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.outcome import forget_old_record, settle
+from resnet_lightning.sweep.outcome import REFUSED, forget_old_record, settle
 from resnet_lightning.sweep.plan import Job
 from resnet_lightning.sweep.process import end_with_launcher
 
 GRACE = 15.0  # seconds between asking a job to stop and ending it; SLURM itself waits 30 by default
 LOOK_EVERY = 0.2  # seconds
-REFUSED = 2  # exit code of a run whose settings cannot be
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from resnet_lightning.result import RunResult, Status
 from resnet_lightning.sweep.plan import Job
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+REFUSED = 2  # exit code of a run whose settings cannot be
 RETRIED = ("failed", "crashed", "killed")  # out of memory, timeout and divergence would come again
 
 
@@ -30,7 +31,7 @@ def settle(folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopp
     elif not ended_itself:
         result.status, result.reason = verdict(exit_code, stopped)
         result.exit_code = 1
-    result.attempts = job.attempts
+    result.attempts = max(result.attempts, job.attempts)  # a run counts itself, unless it fell before it could
     result.write(place)
     if not ended_itself or timed_out:
         settings = hparams.columns(job.config, result.choices, job.overrides)
@@ -74,4 +75,4 @@ def forget_old_record(place: Path) -> None:
         old = RunResult.read(place)
     except (OSError, ValueError):
         return
-    replace(old, status="running", reason=None, exit_code=1).write(place)
+    replace(old, status="running", reason=None, exit_code=1, startup_seconds=None).write(place)

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -11,12 +11,14 @@ from types import FrameType
 from typing import Any, Protocol
 
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, settle
+from resnet_lightning.sweep.outcome import REFUSED, RETRIED, forget_old_record, settle
 from resnet_lightning.sweep.plan import Job, single_run
 from resnet_lightning.sweep.process import JobProcess, fork_server
 from resnet_lightning.sweep.slots import Slot
 
 GRACE = 20.0  # seconds between asking a job to stop and ending it
+START_FAILURES = 3  # in a row, after which a device is taken for broken
+LONGEST_PAUSE = 60.0  # seconds before another attempt
 LOOK_EVERY = 0.5  # seconds
 
 
@@ -26,6 +28,7 @@ class Watcher(Protocol):
     def started(self, job: Job, slot: Slot) -> None: ...
     def ended(self, job: Job, result: RunResult, seconds: float) -> None: ...
     def tick(self) -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 class StopRequest:
@@ -55,6 +58,9 @@ class StopRequest:
 class Pool:
     """Runs jobs on slots until none is left.
 
+    A job that fails before its first step is tried on another device. A device on which that happens several times in a
+    row is taken for broken and gets no more jobs; when none is left, the sweep ends.
+
     Args:
         folder: of the sweep.
         timeout: seconds for one job; None = no limit.
@@ -70,20 +76,41 @@ class Pool:
         self.stop_signal: int | None = None
         self._timed_out: set[int] = set()
         self._not_before: dict[int, float] = {}  # number of a job that is tried again -> when
+        self._start_failures: Counter[str] = Counter()  # name of a slot -> in a row
+        self._moved: set[int] = set()  # numbers of jobs that have been given a second device
+        self._failed_on: defaultdict[int, set[str]] = defaultdict(set)  # number of a job -> slots where it never began
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Run all jobs; ends early, in order, when the user asks to stop."""
         queue, free = deque(range(len(jobs))), deque(self.slots)
         with StopRequest(self):
             while self.running or (queue and self.stop_signal is None):
-                while queue and free and self.stop_signal is None and self._due(queue[0]):
-                    number = queue.popleft()
-                    self._start(number, jobs[number], free.popleft())
+                if self.stop_signal is None:
+                    self._fill(queue, free, jobs)
                 self._watch(jobs)
                 for number in [n for n, process in self.running.items() if not process.running]:
                     free.append(self.running[number].slot)
                     if self._end(number, jobs[number]):
                         queue.append(number)
+                if queue and not self.running and all(self._broken(slot) for slot in self.slots):
+                    self.watcher.say("No device is left: the sweep ends here; the same command goes on with it.")
+                    return
+
+    def _fill(self, queue: deque[int], free: deque[Slot], jobs: Sequence[Job]) -> None:
+        for slot in list(free):
+            number = next((n for n in queue if self._due(n) and self._takes(slot, n)), None)
+            if number is not None:
+                queue.remove(number)
+                free.remove(slot)
+                self._start(number, jobs[number], slot)
+
+    def _broken(self, slot: Slot) -> bool:
+        return self._start_failures[slot.name] >= START_FAILURES
+
+    def _takes(self, slot: Slot, number: int) -> bool:
+        """Whether a job may go there: not where it failed at its start, as long as there is another device."""
+        untried = {s.name for s in self.slots if not self._broken(s)} - self._failed_on[number]
+        return slot.name in untried if untried else not self._broken(slot)
 
     def _due(self, number: int) -> bool:
         return time.monotonic() >= self._not_before.get(number, 0.0)
@@ -119,7 +146,27 @@ class Pool:
         job.status = result.status
         self._timed_out.discard(number)
         self.watcher.ended(job, result, time.monotonic() - process.started)
-        again = job.status in RETRIED and job.attempts <= self.retries and not stopped
-        if again:
-            self._not_before[number] = time.monotonic() + 2.0 ** (job.attempts - 1)
-        return again
+        if stopped or job.status not in RETRIED:
+            self._start_failures[process.slot.name] = 0
+            return False
+        move = False
+        if result.startup_seconds is None and result.exit_code != REFUSED:
+            move = self._start_failed(number, process.slot)
+        else:
+            self._start_failures[process.slot.name] = 0
+        if move or job.attempts - (number in self._moved) <= self.retries:
+            self._not_before[number] = time.monotonic() + min(2.0 ** (job.attempts - 1), LONGEST_PAUSE)
+            return True
+        return False
+
+    def _start_failed(self, number: int, slot: Slot) -> bool:
+        """Note that a job failed before its first step; True if it is the job's first time, to be tried elsewhere."""
+        self._start_failures[slot.name] += 1
+        self._failed_on[number].add(slot.name)
+        if self._broken(slot):
+            self.watcher.say(f"{slot.name}: {START_FAILURES} jobs in a row failed at their start: it gets no more.")
+        others = {s.name for s in self.slots if not self._broken(s)} - {slot.name}
+        if not others or number in self._moved:
+            return False
+        self._moved.add(number)
+        return True
