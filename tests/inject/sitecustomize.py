@@ -7,7 +7,10 @@ place it happens there, and once, if ``"once"`` names a folder for a mark of eac
     "signal9@half last.ckpt 2"   when half of the second last.ckpt of this attempt is written, under its temporary name
     "signal9@before last.ckpt 2" before it is renamed
     "signal9@after last.ckpt 2"  after that
-    "signal9@start"              before the network is there
+    "signal9@start"              before the first step
+
+Runs with a learning rate in the list ``"forgetful"`` go on wrongly: their dropout counts epochs from the restart.
+``"figures": false`` leaves the figures of a run empty; drawing them takes longer than a tiny run.
 
 RNL_JOURNAL names a file to which every run appends a line at its start and its end: time, event, lr,
 CUDA_VISIBLE_DEVICES, process.
@@ -25,10 +28,13 @@ import time
 from multiprocessing.util import Finalize
 from pathlib import Path
 
-TARGET = "resnet_lightning.training.classifier"
 FAULTS = json.loads(os.environ.get("RNL_FAULTS", "{}"))
 ONCE = FAULTS.pop("once", None)
-replace, replaced, job = os.replace, collections.Counter(), {}
+FIGURES = FAULTS.pop("figures", True)
+FORGETFUL = FAULTS.pop("forgetful", [])
+replace, fsync = os.replace, os.fsync
+visits: collections.Counter[str] = collections.Counter()
+job = {}  # the learning rate of this run, once it is known
 
 
 def strike(kind: str) -> None:
@@ -117,15 +123,23 @@ def arrive(place: str) -> None:
 
 def faulty_replace(source, target, **options):
     name = Path(target).name
-    replaced[name] += 1
-    visit = f"{name} {replaced[name]}"
-    half = FAULTS.get(f"{job['lr']:g}", "").endswith(f"@half {visit}") if job else False
-    if half:
-        os.truncate(source, Path(source).stat().st_size // 2)
-    arrive(f"half {visit}")
-    arrive(f"before {visit}")
+    visits[f"replace {name}"] += 1
+    arrive(f"before {name} {visits[f'replace {name}']}")
     replace(source, target, **options)
-    arrive(f"after {visit}")
+    arrive(f"after {name} {visits[f'replace {name}']}")
+
+
+def faulty_fsync(descriptor):
+    """Where a file is whole; a fault at its half cuts it there first."""
+    name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+    if name.endswith(".tmp") and job:
+        name = ".".join(name.split(".")[1:-2])
+        visits[f"sync {name}"] += 1
+        place = f"half {name} {visits[f'sync {name}']}"
+        if FAULTS.get(f"{job['lr']:g}", "").endswith(f"@{place}"):
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+        arrive(place)
+    fsync(descriptor)
 
 
 def note(event: str, lr: float) -> None:
@@ -135,7 +149,7 @@ def note(event: str, lr: float) -> None:
             file.write(json.dumps([time.time(), event, lr, os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()]) + "\n")
 
 
-def patch(module) -> None:
+def patch_classifier(module) -> None:
     classifier = module.ImageClassifier
     training_step, start = classifier.training_step, classifier.__init__
 
@@ -153,27 +167,47 @@ def patch(module) -> None:
         note("start", self.lr)
         Finalize(None, note, ("end", self.lr), exitpriority=0)  # unlike atexit in forked processes too
 
+    load, stream_seed = classifier.on_load_checkpoint, module.stream_seed
+
+    def noted_load(self, checkpoint):
+        load(self, checkpoint)
+        job["forgotten"] = len(self.history) if f"{self.lr:g}" in FORGETFUL else 0
+
     classifier.training_step, classifier.__init__ = faulty_step, noted_start
+    classifier.on_load_checkpoint = noted_load
+    module.stream_seed = lambda seed, epoch, purpose: stream_seed(seed, epoch - job.get("forgotten", 0), purpose)
+
+
+def patch_figures(module) -> None:
+    if not FIGURES:
+        for name in ("draw_curves", "draw_confusion", "draw_predictions"):
+            setattr(module, name, lambda *arguments: arguments[-1].touch())
+
+
+PATCHES = {
+    "resnet_lightning.training.classifier": patch_classifier,
+    "resnet_lightning.training.figures": patch_figures,
+}
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Patches the classifier as soon as somebody imports it."""
+    """Patches a module as soon as somebody imports it."""
 
     def find_spec(self, name, path, target=None):
-        if name != TARGET:
+        if name not in PATCHES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         execute = spec.loader.exec_module
 
         def execute_and_patch(module):
             execute(module)
-            patch(module)
+            PATCHES[name](module)
 
         spec.loader.exec_module = execute_and_patch
         return spec
 
 
 if FAULTS:
-    os.replace = faulty_replace
-if FAULTS or os.environ.get("RNL_JOURNAL"):
+    os.replace, os.fsync = faulty_replace, faulty_fsync
+if FAULTS or not FIGURES or os.environ.get("RNL_JOURNAL"):
     sys.meta_path.insert(0, Finder())

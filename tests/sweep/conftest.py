@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,25 +23,25 @@ SMALL = [
 class Sweep:
     """The sweep ``name=s`` of a test, in a folder of its own."""
 
-    def __init__(self, place: Path, data_root: Path) -> None:
+    def __init__(self, place: Path, data_root: Path, settings: Sequence[str] = SMALL) -> None:
         self.place, self.folder, self.journal = place, place / "multirun" / "s", place / "journal"
-        self.data_root = data_root
+        self.data_root, self.settings = data_root, settings
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-u", "-m", "resnet_lightning", "--multirun", "name=s", *SMALL, *arguments]
+        return [sys.executable, "-u", "-m", "resnet_lightning", "--multirun", "name=s", *self.settings, *arguments]
 
-    def environment(self, faults: dict[str, str] | None) -> dict[str, str]:
+    def environment(self, faults: dict[str, object] | None) -> dict[str, str]:
         paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
         extra = {"RNL_FAULTS": json.dumps(faults or {}), "RNL_JOURNAL": str(self.journal), "PYTHONPATH": paths}
         return os.environ | extra | {"RESNET_LIGHTNING_DATA": str(self.data_root)}
 
-    def run(self, *arguments: str, faults: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments), cwd=self.place, env=self.environment(faults), text=True, capture_output=True,
             check=False, timeout=300,
         )  # fmt: skip
 
-    def start(self, *arguments: str, faults: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command(*arguments), cwd=self.place, env=self.environment(faults), text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True,

@@ -1,0 +1,135 @@
+"""One run on its own: what the console says, the exit code, what stays on disk, ``resume=``."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_lightning.result import RunResult
+from resnet_lightning.resume import with_resumed
+from tests.faults.conftest import SETTINGS, differences
+from tests.faults.test_kill_and_resume import CASES
+from tests.sweep.conftest import INJECT
+
+LR = min(CASES)  # so that the undisturbed run of those tests is that of these
+
+
+@pytest.fixture
+def single(tmp_path, data_root):
+    """``single("lr=0.1", fault="raise@step 3")`` runs the command in an empty folder."""
+
+    def run(*arguments: str, fault: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        faults = {"once": str(tmp_path), "figures": False} | ({f"{LR:g}": fault} if fault else {})
+        paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
+        extra = {"RNL_FAULTS": json.dumps(faults), "PYTHONPATH": paths, "RESNET_LIGHTNING_DATA": str(data_root)}
+        return subprocess.run(
+            [sys.executable, "-m", "resnet_lightning", *arguments],
+            cwd=tmp_path, env=os.environ | extra | environment, capture_output=True, text=True, timeout=300,
+            check=False,
+        )  # fmt: skip
+
+    return run
+
+
+COMMAND = [*SETTINGS, f"lr={LR}", "hydra.run.dir=one run"]
+
+
+def test_sigterm_then_resume_with_nothing_but_the_folder(single, tmp_path, undisturbed):
+    stopped = single(*COMMAND, fault="signal15@step 19")
+    folder = tmp_path / "one run"
+    assert stopped.returncode == 143, stopped.stdout + stopped.stderr
+    result = RunResult.read(folder)
+    assert (result.status, result.exit_code, result.epochs_done) == ("interrupted", 143, 2)
+    (folder / ".last.ckpt.1.tmp").write_text("left by a kill")
+    done = single("resume=one run")
+    assert done.returncode == 0 and "goes on after epoch 2" in done.stdout, done.stdout + done.stderr
+    assert differences(folder, undisturbed(tuple(CASES)).job(LR)) == []
+    assert not (folder / ".last.ckpt.1.tmp").exists()
+    assert "finished before" in single("resume=one run").stdout
+    refused = single("resume=one run", "batch=64")
+    assert refused.returncode == 2 and "batch: 32 / 64" in refused.stderr
+
+
+@pytest.mark.slow
+def test_full_disk_at_the_end_loses_no_number(single, tmp_path):
+    full = single(*COMMAND, fault="full@after last.ckpt 4")
+    assert full.returncode == 1 and "Traceback" not in full.stderr
+    (line,) = [line for line in full.stderr.splitlines() if "cannot be written (File too large)" in line]
+    numbers = json.loads(line.partition("It would say: ")[2])
+    assert numbers["epochs_done"] == 4 and 0 < numbers["val"]["accuracy"] < 1
+    done = single("resume=one run")
+    assert done.returncode == 0 and "goes on after epoch 4" in done.stdout
+    assert RunResult.read(tmp_path / "one run").val["accuracy"] == numbers["val"]["accuracy"]
+
+
+@pytest.mark.slow
+def test_full_disk_stops_the_run_with_one_sentence_and_keeps_the_checkpoint(single, tmp_path):
+    full = single(*COMMAND, fault="full@step 19")
+    assert full.returncode == 1 and "Traceback" not in full.stdout + full.stderr
+    assert "failed: disk full writing" in full.stdout and "make room, then the same command goes on" in full.stdout
+    assert single(*COMMAND).returncode == 0
+    assert RunResult.read(tmp_path / "one run").status == "done"
+
+
+@pytest.mark.slow
+def test_checkpoint_of_other_settings_is_refused(single, tmp_path):
+    assert single(*COMMAND, fault="signal9@step 19").returncode == -9
+    (tmp_path / "one run" / "result.json").unlink()
+    other = single(*COMMAND, "model.depths=[1,1,2]")
+    assert other.returncode == 2 and "model.depths: [1, 1, 1] / [1, 1, 2]" in other.stderr
+    assert (tmp_path / "one run" / "last.ckpt").exists()
+
+
+@pytest.mark.slow
+def test_other_threads_are_said_to_change_bits(single):
+    assert single(*COMMAND, fault="signal9@step 19").returncode == -9
+    assert (
+        "bits may differ from those of an undisturbed run (threads: 1 / 2"
+        in single("resume=one run", "threads=2").stdout
+    )
+
+
+def test_folder_that_cannot_be_written_is_one_sentence(single):
+    done = single(*SETTINGS, "hydra.run.dir=/proc/no/run")
+    assert done.returncode == 1 and done.stderr.startswith("Error: /proc/no cannot be written (")
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_missing_data_without_a_network_is_one_message(single, tmp_path):
+    nobody = "http://127.0.0.1:9"
+    done = single("data=cifar10", f"data.root={tmp_path / 'empty'}", http_proxy=nobody, https_proxy=nobody)
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
+    for part in ("is missing and cannot be downloaded", "170 MB", "curl -L -o", str(tmp_path / "empty")):
+        assert part in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("overrides", "part"),
+    [
+        (["hydra.callbacks.x._target_=os.system"], "hydra.callbacks.x._target_ is no setting of a run"),
+        (["+hydra.callbacks.x._target_=os.system"], "is no setting of a run"),
+        (["--config-dir=/tmp/evil"], "--config-dir is no setting of a run"),
+        ({"a": 1}, "not readable"),
+        ([1], "not readable"),
+    ],
+)
+def test_resume_takes_settings_only(tmp_path, overrides, part):
+    record = {"status": "killed", "overrides": overrides, "config": {}, "seed": 0}
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=part):
+        with_resumed([f"resume={tmp_path}"])
+
+
+def test_resume_of_nothing_names_the_nearest(tmp_path):
+    (tmp_path / "run_1").mkdir()
+    (tmp_path / "run_1" / "result.json").write_text("{}")
+    with pytest.raises(ValueError, match=f"there is no run. Did you mean {tmp_path / 'run_1'}"):
+        with_resumed([f"resume={tmp_path / 'run_2'}"])
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(ValueError, match="it is a sweep"):
+        with_resumed([f"resume={tmp_path}"])
+    with pytest.raises(ValueError, match="one run"):
+        with_resumed(["-m", f"resume={Path('x')}"])
