@@ -5,7 +5,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 RUN = $(VENV)/bin/python -m
 
-.PHONY: help install dev demo reports test test-slow lint format clean
+.PHONY: help install dev demo reports test test-slow lint audit format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,10 @@ lint: dev  ## style and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+
+audit: dev  ## known security holes of the installed packages, from PyPI's list (needs a network)
+	$(RUN) pip install --quiet $(PIP_ARGS) --editable '.[audit]'
+	$(RUN) pip_audit --skip-editable --progress-spinner off
 
 format: dev  ## put the code into the style that lint asks for
 	$(RUN) ruff check --fix .
