@@ -23,6 +23,7 @@ from resnet_lightning.training.interrupt import Interrupted
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
 AGAIN = "the same command goes on from the last checkpoint"
 
 
@@ -41,14 +42,16 @@ class Attempt:
             remove_half_written(folder)
         try:
             earlier = RunResult.read(folder)
+            self.epoch_seconds, self._before = list(map(float, earlier.epoch_seconds)), float(earlier.seconds or 0)
+            result.attempts = int(earlier.attempts) + 1
         except FileNotFoundError:
             return
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             say(f"{folder / FILE_NAME} cannot be read ({error}): put aside as {FILE_NAME}.bad")
             put_aside(folder / FILE_NAME)
             return
-        result.attempts = earlier.attempts + 1
-        self.epoch_seconds, self._before = earlier.epoch_seconds, earlier.seconds or 0.0
+        for key in CARRIED:  # until the checkpoint is there to say so itself
+            setattr(result, key, getattr(earlier, key))
 
     @property
     def seconds(self) -> float:

@@ -283,7 +283,8 @@ def run_command(argv: list[str]) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     except (DataError, HydraException, OSError) as error:  # OSError: the folder of the run cannot be made or written
-        text = f"{error.filename} cannot be written ({error.strerror})." if isinstance(error, OSError) else error
+        place = getattr(error, "filename", None) or "The folder of the run"
+        text = f"{place} cannot be written ({error.strerror})." if isinstance(error, OSError) else error
         print(f"Error: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before the run could take notice

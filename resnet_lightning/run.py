@@ -34,7 +34,14 @@ from resnet_lightning.models.summary import model_facts, summary
 from resnet_lightning.result import FINISHED, RunResult, status_in
 from resnet_lightning.text import duration, percent
 from resnet_lightning.training.batchnorm import ReestimateBatchNorm
-from resnet_lightning.training.checkpoint import Checkpoints, SealedCheckpointIO, drop_older, load_best, save_traced
+from resnet_lightning.training.checkpoint import (
+    Checkpoints,
+    SealedCheckpointIO,
+    drop_older,
+    load_best,
+    refuse_other_run,
+    save_traced,
+)
 from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import StopOnSignal
@@ -57,7 +64,10 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         ConfigError: the settings do not fit the data, or the folder holds another run; nothing has been trained.
     """
     settings = plain_settings(config)
-    if status_in(folder, settings) in FINISHED:
+    status = status_in(folder, settings)
+    if status == "waiting":
+        refuse_other_run(folder, settings)
+    if status in FINISHED:
         result = RunResult.read(folder)
         log.info(f"finished before\n{closing_lines(result, folder)}")
         return result
@@ -189,8 +199,7 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
         result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
         if events is not None:
             metrics = {f"test/{key}": result.test[key] for key in ("loss", "accuracy") if result.test}
-            events.scalars(metrics, result.best_epoch or 0)
-            events.close(success=bool(result.test))
+            events.close(metrics, result.best_epoch or 0, success=bool(result.test))
     if trainer.is_global_zero:
         for split, sums in (("train", result.train_eval), ("test", result.test)):
             for line in lines.classes(split, sums, data.classes) if sums else ():

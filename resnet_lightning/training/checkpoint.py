@@ -87,7 +87,7 @@ class Checkpoints(Checkpoint):
         for path in (self.folder / LAST, older(self.folder / LAST)):
             try:
                 checkpoint = read_sealed(path)
-                self._check(path, checkpoint)
+                check(path, checkpoint, self.config)
                 self._restore_best(checkpoint)
             except FileNotFoundError:
                 continue
@@ -101,16 +101,6 @@ class Checkpoints(Checkpoint):
         if seen or (self.folder / BEST).exists():
             say(f"{self.folder} has no checkpoint to go on from: training begins again with the first epoch")
         return None
-
-    def _check(self, path: Path, checkpoint: dict[str, Any]) -> None:
-        if not {"config", "environment", "history", "state_dict"} <= checkpoint.keys():
-            raise Damaged("is no checkpoint of this program")
-        differing = differing_keys(json.loads(checkpoint["config"]), self.config)
-        if differing:
-            raise ConfigError(
-                f"{path} belongs to a run with other settings ({'; '.join(differing[:5])}; there / here): move it "
-                "away, or choose another folder or name=."
-            )
 
     def _restore_best(self, checkpoint: dict[str, Any]) -> None:
         """Have in ``best.ckpt`` the best epoch up to this checkpoint, whatever was or was not written after it.
@@ -140,6 +130,35 @@ class Checkpoints(Checkpoint):
         changed = [f"{key}: {before.get(key)} / {now[key]}" for key in now if before.get(key) != now[key]]
         if changed:
             say(f"the last bits may differ from those of an undisturbed run ({'; '.join(changed)}; before / now)")
+
+
+def check(path: Path, checkpoint: dict[str, Any], config: dict[str, Any]) -> None:
+    """
+    Raises:
+        Damaged: the file is none of ours.
+        ConfigError: it belongs to a run with other settings.
+    """
+    if not {"config", "environment", "history", "state_dict"} <= checkpoint.keys():
+        raise Damaged("is no checkpoint of this program")
+    differing = differing_keys(json.loads(checkpoint["config"]), config)
+    if differing:
+        raise ConfigError(
+            f"{path} belongs to a run with other settings ({'; '.join(differing[:5])}; there / here): move it away, or "
+            "choose another folder or name=."
+        )
+
+
+def refuse_other_run(folder: Path, config: dict[str, Any]) -> None:
+    """Where there is no record to tell: look into the checkpoints before anything in the folder is touched.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings.
+    """
+    for path in (folder / LAST, older(folder / LAST)):
+        try:
+            check(path, read_sealed(path), config)
+        except (OSError, Damaged):
+            continue
 
 
 def drop_older(folder: Path) -> None:

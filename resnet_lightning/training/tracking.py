@@ -1,6 +1,7 @@
 """What a run leaves behind while it runs: ``metrics.csv`` and the TensorBoard events, a row and a point per epoch."""
 
 import csv
+import logging
 import math
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from resnet_lightning import hparams
 from resnet_lightning.hardware import process_age
 from resnet_lightning.result import atomic_write
 from resnet_lightning.training.classifier import ImageClassifier
+
+log = logging.getLogger(__name__)
 
 
 class Events:
@@ -51,9 +54,14 @@ class Events:
         except OSError as error:
             raise OSError(error.errno, error.strerror or str(error), f"{self.folder}/events.out.tfevents") from error
 
-    def close(self, success: bool) -> None:
-        self._add(hparams.session_end(success))
-        self.writer.close()
+    def close(self, metrics: dict[str, float], epoch: int, success: bool) -> None:
+        """Add the last points and the end of the row; a disk that is full by now costs no more than these."""
+        try:
+            self.scalars(metrics, epoch)
+            self._add(hparams.session_end(success))
+            self.writer.close()
+        except OSError as error:
+            log.warning(f"{error.filename or self.folder} ends early ({error.strerror})")
 
     def _add(self, summary: Any) -> None:
         self.writer._get_file_writer().add_summary(summary)
