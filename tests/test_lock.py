@@ -9,9 +9,9 @@ from resnet_lightning.lock import hold
 
 
 def test_second_is_told_who_holds_the_folder(tmp_path):
-    with hold(tmp_path, "take another"):
-        with pytest.raises(ConfigError, match=rf"run by process {os.getpid()} on .*: wait for it, or take another\."):
-            hold(tmp_path, "take another").__enter__()
+    sentence = rf"run by process {os.getpid()} on .*: wait for it, or take another\."
+    with hold(tmp_path, "take another"), pytest.raises(ConfigError, match=sentence):
+        hold(tmp_path, "take another").__enter__()
     with hold(tmp_path, "take another"):
         pass
 
