@@ -10,8 +10,11 @@ import pytest
 from resnet_lightning.training.sealed import Damaged, read_sealed
 from tests.faults.conftest import AT_ONCE, SETTINGS, differences
 from tests.sweep.conftest import Sweep
+from tests.sweep.test_sweep import timeless
 
 KILLS = 30  # at least
+EPOCHS = 10
+WRITTEN = ("last.ckpt", "best.ckpt", "metrics.csv", "result.json")
 
 
 @pytest.mark.slow
@@ -39,30 +42,32 @@ def test_no_device_left_ends_the_sweep_with_a_sentence(tmp_path, data_root):
 
 
 @pytest.mark.slow
-def test_random_kills_until_done(tmp_path, data_root, undisturbed):
-    """Jobs at random steps and at random moments of their writing, the launcher at random times; a fixed seed."""
+def test_random_kills_until_done(tmp_path, data_root):
+    """Jobs in the middle of steps and of writing a file, the launcher at any time; the seed of chance is fixed."""
     chance, rates = random.Random(0), (0.05, 0.051, 0.052, 0.053, 0.054, 0.055)
-    sweep = Sweep(tmp_path, data_root, SETTINGS)
     (tmp_path / "struck").mkdir()
+    longer = [f"epochs={EPOCHS}" if key.startswith("epochs=") else key for key in SETTINGS]
+    sweep = Sweep(tmp_path, data_root, longer)
+    grid = [f"lr={','.join(map(str, rates))}", *AT_ONCE]
     kills, launches, reached = 0, 0, dict.fromkeys(rates, 0)
 
-    def moment() -> str:
-        place = chance.choice(["before", "after", "half"])
-        name = chance.choice(["last.ckpt", "metrics.csv", "result.json", "best.ckpt"])
-        return f"signal9@{chance.choice([f'step {chance.randrange(32)}', f'{place} {name} {chance.randint(1, 2)}'])}"
+    def moment(epoch: int) -> str:
+        """Within the next epoch and a half of eight steps."""
+        place = f"{chance.choice(['before', 'after', 'half'])} {chance.choice(WRITTEN)} {chance.randint(1, 2)}"
+        return f"signal9@{chance.choice([f'step {chance.randrange(8 * epoch, 8 * epoch + 12)}', place])}"
 
     while True:
         struck = len(list((tmp_path / "struck").iterdir()))
         faults: dict[str, object] = {"once": str(tmp_path / "struck"), "figures": False}
         if kills < KILLS:
-            faults |= {f"{lr:g}": moment() for lr in rates}
-        process = sweep.start(f"lr={','.join(map(str, rates))}", *AT_ONCE, faults=faults)
+            faults |= {f"{lr:g}": moment(epoch) for lr, epoch in reached.items()}
+        process = sweep.start(*grid, faults=faults)
         launches += 1
         if kills < KILLS and launches % 3 == 0:
             time.sleep(chance.uniform(5, 15))
             kills += process.poll() is None
             os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=300)
+        output = process.communicate(timeout=300)[0]
         kills += len(list((tmp_path / "struck").iterdir())) - struck
         for lr in reached:
             now = epochs(sweep, lr)
@@ -70,11 +75,14 @@ def test_random_kills_until_done(tmp_path, data_root, undisturbed):
             reached[lr] = now
         if process.returncode == 0:
             break
-        assert launches < 60
+        assert launches < 60, output
     print(f"{kills} kills, {launches} launches, attempts {[r.attempts for r in sweep.results().values()]}")
     assert kills >= KILLS
-    for lr in rates:
-        assert differences(sweep.job(lr), undisturbed(rates).job(lr)) == []
+    (tmp_path / "undisturbed").mkdir()
+    other = Sweep(tmp_path / "undisturbed", data_root, longer)
+    assert other.run(*grid, faults={"figures": False}).returncode == 0
+    assert {lr: differences(sweep.job(lr), other.job(lr)) for lr in rates} == {lr: [] for lr in rates}
+    assert timeless(sweep) == timeless(other)
 
 
 def epochs(sweep: Sweep, lr: float) -> int:
