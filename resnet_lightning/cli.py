@@ -143,6 +143,8 @@ def parse(arguments: Sequence[str]) -> list[Override]:
     parser, overrides = OverridesParser.create(), []
     for argument in arguments:
         try:
+            if not argument.partition("=")[0].strip("+~ "):
+                raise HydraException("no key")
             overrides += parser.parse_overrides([argument])
         except HydraException as error:
             raise ConfigError(
@@ -173,7 +175,9 @@ def compose_one(arguments: list[str], return_hydra_config: bool = False) -> Dict
             raise ConfigError(unknown_key(added.pop()))
         OmegaConf.resolve(settings)
         return settings
-    except (HydraException, OmegaConfBaseException, OSError) as error:
+    except ConfigError:
+        raise
+    except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:  # ValueError: a group given a number
         raise ConfigError(explain(error)) from error
 
 

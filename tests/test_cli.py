@@ -17,6 +17,8 @@ BAD = [
     ("scheduler.step_size=4", "scheduler.step_size is a setting of scheduler=step only"),
     ("+foo=1", "There is no setting foo"),
     ("lr", "settings are written key=value"),
+    ("=5", "settings are written key=value"),
+    ("hydra/launcher=5", "must be a string"),
     ("lr=abc", "lr=abc is not possible: it must be a number"),
     ("lr=-1", "a number above 0"),
     ("lr=0", "a number above 0"),
