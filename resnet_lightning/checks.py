@@ -16,6 +16,7 @@ from resnet_lightning.config import (
     DataConfig,
     LauncherConfig,
     ModelConfig,
+    StemConfig,
     conf_folder,
     device_count,
     value_of,
@@ -54,16 +55,19 @@ def read_config(settings: DictConfig) -> Config:
 
 
 def complete_stem(config: Config) -> None:
+    fill_stem(config.stem, config.data.image_size, config.activation)
+
+
+def fill_stem(stem: StemConfig, image_size: int, activation: str) -> None:
     """Fill what ``stem=auto`` left open: the preset that belongs to the size of the images."""
-    preset = "cifar" if config.data.image_size <= SMALL_IMAGE else "imagenet"
+    preset = "cifar" if image_size <= SMALL_IMAGE else "imagenet"
     values = cast(DictConfig, OmegaConf.load(conf_folder() / "stem" / f"{preset}.yaml"))
-    stem = config.stem
     if stem.padding is None and stem.kernel_size is not None:
         stem.padding = stem.kernel_size // 2
     for key in ("kernel_size", "stride", "padding", "max_pool"):
         if getattr(stem, key) is None:
             setattr(stem, key, values[key])
-    stem.activation = stem.activation or config.activation
+    stem.activation = stem.activation or activation
 
 
 def model_name(model: ModelConfig) -> str:

@@ -223,9 +223,7 @@ def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, s
 
 def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
     seed_everything(config.seed, verbose=False)
-    network = ResNet(
-        config.model, config.stem, data.image_shape[0], len(data.classes), config.activation, dropout=config.dropout
-    )
+    network = ResNet.from_config(config, data.image_shape[0], len(data.classes))
     return ImageClassifier(
         network,
         len(data.classes),

@@ -15,6 +15,7 @@ from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.cache import DataSet, ImageSet
 from resnet_lightning.data.loader import Batch, Loader, TrainLoader
 from resnet_lightning.hardware import fits
+from resnet_lightning.presets import check_limit, preset, typed
 from resnet_lightning.randomness import stream
 
 
@@ -72,6 +73,34 @@ class ImageDataModule(LightningDataModule):
         self._data: DataSet | None = None
         self._ready = False
         self._placed: dict[str, ImageSet] = {}
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        batch: int = 128,
+        augment: str | dict[str, Any] = "normalize",
+        eval_batch: int = 500,
+        seed: int = 0,
+        **changes: Any,
+    ) -> "ImageDataModule":
+        """A data set of ``conf/data`` by its name: ``ImageDataModule.from_name("mnist", batch=64)``.
+
+        Args:
+            name: ``mnist``, ``fashion_mnist``, ``cifar10``, ``cifar100`` or ``folder``.
+            augment: a file of ``conf/augment``, or switches on top of ``normalize``: ``{"rotation": 15}``.
+            changes: other values for keys of the data: ``root="my_images"``, ``image_size=96``, ``val_size=0.2``.
+
+        Raises:
+            ConfigError: there is no such name or key, or a value is not possible.
+        """
+        switches = preset("augment", augment) if isinstance(augment, str) else preset("augment", "normalize", **augment)
+        if isinstance(changes.get("root"), Path):
+            changes["root"] = str(changes["root"])
+        data = typed(DataConfig, preset("data", name, **changes))
+        check_limit("batch", batch)
+        check_limit("eval_batch", eval_batch)
+        return cls(data, typed(AugmentConfig, switches), batch, eval_batch, seed)
 
     def prepare_data(self) -> None:
         """Find or fetch the files and make the cache.

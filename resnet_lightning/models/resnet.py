@@ -5,12 +5,14 @@ With the ImageNet stem and the standard depths, names, shapes and outputs are th
 """
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
-from resnet_lightning.config import ModelConfig, StemConfig
+from resnet_lightning.checks import choose, fill_stem
+from resnet_lightning.config import Config, ConfigError, ModelConfig, StemConfig
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
+from resnet_lightning.presets import check_limit, preset, typed
 
 
 def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
@@ -121,6 +123,44 @@ class ResNet(nn.Module):
             initialize(self, stem.activation or activation, activation)
         if model.zero_init_residual:
             start_as_identity(self)
+
+    @classmethod
+    def from_config(cls, config: Config, in_channels: int, num_classes: int) -> "ResNet":
+        """The network that the settings of a run describe."""
+        return cls(config.model, config.stem, in_channels, num_classes, config.activation, dropout=config.dropout)
+
+    @classmethod
+    def from_name(
+        cls,
+        name: str,
+        num_classes: int,
+        in_channels: int = 3,
+        image_size: int = 32,
+        stem: str = "auto",
+        activation: str = "relu",
+        dropout: float = 0.0,
+        **changes: Any,
+    ) -> "ResNet":
+        """A network of ``conf/model`` by its name: ``ResNet.from_name("resnet18", num_classes=10, in_channels=1)``.
+
+        Args:
+            name: a file of ``conf/model``, ``resnet10`` to ``resnet152``.
+            image_size: height and width in pixels; decides between the stems where ``stem="auto"``.
+            stem: a file of ``conf/stem``: ``auto``, ``cifar`` or ``imagenet``.
+            changes: other values for keys of the model: ``widths=[16, 32, 64, 128]``, ``block="bottleneck"``.
+
+        Raises:
+            ConfigError: there is no such name or key, or a value is not possible.
+        """
+        model = typed(ModelConfig, preset("model", name, **changes))
+        choose("model.block", model.block, BLOCKS)
+        if len(model.depths) != len(model.widths):
+            raise ConfigError(f"depths={model.depths} and widths={model.widths} must name the same number of stages.")
+        choose("activation", activation, ACTIVATIONS)
+        check_limit("dropout", dropout)
+        layers = typed(StemConfig, preset("stem", stem))
+        fill_stem(layers, image_size, activation)
+        return cls(model, layers, in_channels, num_classes, activation, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) float images to (N, num_classes) logits."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resnet_lightning.data.loader import Batch
+from resnet_lightning.presets import preset
 from resnet_lightning.randomness import stream_seed
 from resnet_lightning.training.metrics import Tally
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
@@ -34,8 +35,8 @@ class ImageClassifier(LightningModule):
 
     Args:
         network: (N, C, H, W) floats -> (N, num_classes) logits.
-        optimizer, scheduler: the keys of a file of ``conf/optimizer`` and ``conf/scheduler``.
-        lr, weight_decay: of the optimizer; ``lr`` is the peak of the schedule.
+        optimizer, scheduler: a file of ``conf/optimizer`` and of ``conf/scheduler``, by its name or by its keys.
+        lr, weight_decay: of the optimizer, None for those of its file; ``lr`` is the peak of the schedule.
         label_smoothing: share of the target spread over all classes, in training only.
         seed: of dropout.
         compiled: run the network through ``torch.compile``.
@@ -46,10 +47,10 @@ class ImageClassifier(LightningModule):
         self,
         network: nn.Module,
         num_classes: int,
-        optimizer: dict[str, Any],
-        scheduler: dict[str, Any],
-        lr: float,
-        weight_decay: float = 0.0,
+        optimizer: str | dict[str, Any] = "momentum",
+        scheduler: str | dict[str, Any] = "cosine",
+        lr: float | None = None,
+        weight_decay: float | None = None,
         label_smoothing: float = 0.0,
         seed: int = 0,
         compiled: bool = False,
@@ -59,9 +60,12 @@ class ImageClassifier(LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         if compiled:
             self.network.compile()
-        self.optimizer_options, self.scheduler_options = optimizer, scheduler
-        self.epoch_lr = lr  # of the first step of the epoch
-        self.lr, self.weight_decay, self.label_smoothing, self.seed = lr, weight_decay, label_smoothing, seed
+        self.optimizer_options = preset("optimizer", optimizer) if isinstance(optimizer, str) else optimizer
+        self.scheduler_options = preset("scheduler", scheduler) if isinstance(scheduler, str) else scheduler
+        self.lr = float(self.optimizer_options["lr"] if lr is None else lr)
+        self.weight_decay = float(self.optimizer_options["weight_decay"] if weight_decay is None else weight_decay)
+        self.label_smoothing, self.seed = label_smoothing, seed
+        self.epoch_lr = self.lr  # of the first step of the epoch
         self.schedule_epochs = schedule_epochs
         self.history: list[dict[str, Any]] = []  # a row an epoch; see end_epoch
         self.test_sums: dict[str, Any] = {}  # of the last test
@@ -83,10 +87,11 @@ class ImageClassifier(LightningModule):
         self.epoch_lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        logits = self(batch.images)
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.label_smoothing)
+        images, labels = batch[:2]  # any pair will do, so that other people's loaders fit
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         tally = self.tally("train")
-        tally.add(loss, logits, batch.labels)
+        tally.add(loss, logits, labels)
         if self.looks_at(batch_idx) and not torch.isfinite(tally.loss_sum):
             step, lr = batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
             loss = loss.detach()
@@ -134,6 +139,7 @@ class ImageClassifier(LightningModule):
         # here, not after the test: Lightning then moves the sums to the CPU, where several GPUs cannot add them up
         self.test_sums = self.tally("test").total()
         self.test_sums["confusion_matrix"] = self.tally("test").confusion.tolist()
+        self.log_dict({f"test/{key}": self.test_sums[key] for key in ("loss", "accuracy")})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = json.dumps(self.history)  # as text: equal histories make equal files
@@ -142,8 +148,9 @@ class ImageClassifier(LightningModule):
         self.history = json.loads(checkpoint["history"])
 
     def _count(self, split: str, batch: Batch) -> Tensor:
-        logits: Tensor = self(batch.images)
-        self.tally(split).add(F.cross_entropy(logits, batch.labels), logits, batch.labels)
+        images, labels = batch[:2]
+        logits: Tensor = self(images)
+        self.tally(split).add(F.cross_entropy(logits, labels), logits, labels)
         return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -1,0 +1,136 @@
+"""A trained network with its preprocessing, rebuilt from the folder of its run.
+
+The settings in ``result.json`` are read, never instantiated: every part is built from the names in our own tables, and
+``best.ckpt`` is opened so that nothing in it can run code.
+"""
+
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from resnet_lightning.checks import check
+from resnet_lightning.config import AugmentConfig, ColorJitterConfig, Config, DataError
+from resnet_lightning.data.augment import Augment
+from resnet_lightning.models.resnet import ResNet
+from resnet_lightning.presets import defaults, typed
+from resnet_lightning.result import FILE_NAME, RunResult
+from resnet_lightning.training.checkpoint import load_best
+from resnet_lightning.use.find import WEIGHTS, find_run
+
+BATCH = 500  # images at a time
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run, ready to be used.
+
+    Attributes:
+        network: with the weights of the best epoch, in evaluation mode: normalised (N, C, H, W) -> (N, classes) logits.
+        augment: the preprocessing; ``augment.plain`` is that of validation and test.
+        image_shape: (C, H, W) of the images that the run was trained on.
+        why: how this run was found; empty where it was named itself.
+    """
+
+    folder: Path
+    result: RunResult
+    config: Config
+    network: ResNet
+    augment: Augment
+    classes: list[str]
+    image_shape: tuple[int, int, int]
+    why: str
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.fc.weight.device
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) uint8 images, in batches, to (N, classes) float32 logits on the CPU."""
+        parts = [self.network(self.augment.plain(part.to(self.device))).float().cpu() for part in images.split(BATCH)]
+        return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """Map (N, C, H, W) uint8 images to (N, classes) probabilities."""
+        return self.logits(images).softmax(dim=1)
+
+    def predict(self, paths: list[Path | str]) -> list[str]:
+        """The class of each image file, of any size and mode.
+
+        Raises:
+            DataError: a file cannot be read as an image.
+        """
+        from resnet_lightning.use.images import read_images
+
+        images, _ = read_images(list(map(Path, paths)), self.image_shape, invert=self.inverts)
+        return [self.classes[label] for label in self.logits(images).argmax(dim=1).tolist()]
+
+    @property
+    def inverts(self) -> str:
+        """How images are read by default: light figures on black were learnt, so dark ones on white are inverted."""
+        return "auto" if self.result.data["name"] in ("mnist", "fashion_mnist") else "false"
+
+
+def load(run: str | Path, accelerator: str = "cpu") -> Trained:
+    """Rebuild network and preprocessing of a run.
+
+    Args:
+        run: its folder, that of a sweep (its best run by validation accuracy), or ``latest``.
+        accelerator: ``cpu``, ``gpu``, ``cuda``, ``mps`` or ``auto``.
+
+    Raises:
+        ConfigError: there is no such run.
+        DataError: its record or its weights are missing or damaged.
+    """
+    from resnet_lightning.hardware import pick_accelerator
+
+    folder, result, why = find_run(run)
+    device = pick_accelerator(accelerator)
+    config = read_settings(result.config, folder)
+    classes, shape, mean, std = data_facts(result, folder)
+    network = ResNet.from_config(config, shape[0], len(classes))
+    try:
+        load_best(folder, network)
+    except (OSError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".:")
+        raise DataError(f"{folder / WEIGHTS} does not hold the weights of this run: {reason}.") from error
+    network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    preprocessing = Augment(plain_augment(config.augment.normalize), mean, std)
+    return Trained(folder, result, config, network, preprocessing, classes, shape, why)
+
+
+def read_settings(settings: dict[str, Any], folder: Path) -> Config:
+    """The recorded settings as a checked ``Config``; a key that an older version did not have gets today's default."""
+    try:
+        config = typed(Config, settings, defaults())
+        check(config)
+    except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
+        raise DataError(f"The settings in {folder / FILE_NAME} are no longer possible: {error}") from error
+    return config
+
+
+def data_facts(result: RunResult, folder: Path) -> tuple[list[str], tuple[int, int, int], list[float], list[float]]:
+    """Classes, (C, H, W), mean and standard deviation of each channel, as the record has them."""
+    try:
+        data = result.data
+        classes = [str(name) for name in data["classes"]]
+        channels, height, width = map(int, data["image_shape"])
+        mean, std = list(map(float, data["mean"])), list(map(float, data["std"]))
+        if not classes or len(mean) != channels or len(std) != channels or min(std) <= 0:
+            raise ValueError("classes, channels and statistics do not fit together")
+        return classes, (channels, height, width), mean, std
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder / FILE_NAME} does not say what the run was trained on: {error}.") from error
+
+
+def plain_augment(normalize: bool) -> AugmentConfig:
+    return AugmentConfig(normalize, 0.0, 0, 0.0, 0.0, ColorJitterConfig(0.0, 0.0, 0.0, 0.0), 0.0, 0.0)
+
+
+def batches(count: int, size: int = BATCH) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))
