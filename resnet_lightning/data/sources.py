@@ -267,7 +267,11 @@ def decode(paths: list[Path], size: int) -> Iterator[Bytes]:
 
 
 def read_image(path: Path, size: int) -> Bytes:
-    """Decode one image file to (size, size, 3)."""
+    """Decode one image file to (size, size, 3): the first frame, upright as its EXIF says, what is transparent white.
+
+    Raises:
+        DataError: it is no image, damaged, or of pixels whose range nobody knows.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -277,8 +281,11 @@ def read_image(path: Path, size: int) -> Bytes:
                 raise ValueError("its pixels have no known range: save it with 8 or 16 bits a channel")
             if image.mode.startswith("I;16"):  # convert() would cut everything above 255
                 image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+            upright = ImageOps.exif_transpose(image)
+            if upright.has_transparency_data:  # the colour below it is arbitrary
+                upright = upright.convert("RGBA")
+                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+            return np.asarray(ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BILINEAR))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{path} cannot be read as an image ({error}): repair or remove it.") from error
 

@@ -1,0 +1,84 @@
+"""Predicting image files of every kind: the right class, clean output, a sentence for what is no image."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_lightning import load
+from resnet_lightning.predict import main
+
+
+def test_digits_of_every_kind_are_recognised(trained_run, pictures, capsys):
+    code = main([str(trained_run), str(pictures), "format=json", "top=1"])
+    out, err = capsys.readouterr()
+    rows = json.loads(out)
+    found = {Path(row["image"]).name: row["predictions"][0]["class"] for row in rows}
+    assert len(found) == 8
+    right = sum(name[0] == label for name, label in found.items())
+    assert right >= 7, found  # the network is 97 % right
+    inverted = {Path(row["image"]).name for row in rows if row["inverted"]}
+    assert inverted == {"2_paper.jpg", "3_transparent.png"} and "2 images were dark on light and inverted" in err
+    assert code == 1 and "broken.png cannot be read as an image" in err and "empty.jpg" in err and "notes" not in err
+
+
+def test_kind_of_file_does_not_change_the_answer(trained_run, pictures, digits):
+    """Turned by EXIF, 16 bits and in a palette: the pixels that the network sees are those of the data set."""
+    from resnet_lightning.use.images import read_images
+
+    names = ["0_grey.png", "4_16bit.png", "deep/9_palette.bmp", "5_animated.gif"]
+    images, _ = read_images([pictures / name for name in names], (1, 28, 28), "auto")
+    firsts = [int((digits[1] == label).nonzero()[0]) for label in (0, 4, 9, 5)]
+    assert int((images.int() - digits[0][firsts].int()).abs().max()) <= 1
+    exif, _ = read_images([pictures / "7_exif.jpg"], (1, 28, 28), "auto")
+    seven = digits[0][int((digits[1] == 7).nonzero()[0])]
+    assert float((exif[0].float() - seven.float()).abs().mean()) < 5  # JPEG
+
+
+def test_csv_is_clean(trained_run, pictures, capsys):
+    assert main([str(trained_run), str(pictures / "0_grey.png"), "format=csv", "top=2"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert list(row) == ["image", "class_1", "probability_1", "class_2", "probability_2", "inverted"]
+    assert row["class_1"] == "0" and float(row["probability_1"]) > float(row["probability_2"])
+
+
+def test_invert_can_be_said(trained_run, pictures, capsys):
+    main([str(trained_run), str(pictures / "2_paper.jpg"), "format=json", "invert=false"])
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["inverted"] is False
+    main([str(trained_run), str(pictures / "0_grey.png"), "format=json", "invert=true"])
+    assert json.loads(capsys.readouterr().out)[0]["inverted"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        ([], 2, "Which run?"),
+        (["RUN"], 2, "Which images?"),
+        (["RUN", "x.png", "topp=1"], 2, "Did you mean top?"),
+        (["RUN", "x.png", "top=0"], 2, "a whole number from 1"),
+        (["RUN", "x.png", "format=xml"], 2, "Allowed: table, csv, json"),
+        (["RUN", "x.png", "--top"], 2, "written key=value"),
+        (["RUN", "x.png"], 1, "x.png cannot be read as an image"),
+        (["nowhere", "x.png"], 2, "There is no folder nowhere"),
+    ],
+)
+def test_mistakes_are_sentences(trained_run, capsys, arguments, code, sentence):
+    assert main([str(trained_run) if word == "RUN" else word for word in arguments]) == code
+    out, err = capsys.readouterr()
+    assert sentence in err and "Traceback" not in err and out == ""
+
+
+def test_class_of_files_from_python(trained_run, pictures):
+    assert load(trained_run).predict([pictures / "0_grey.png"]) == ["0"]
+
+
+@pytest.mark.parametrize("name", ["evaluate", "predict", "export", "explain"])
+def test_help_needs_no_torch(name):
+    code = f"import sys, resnet_lightning.{name} as c; c.main(['--help']); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "Settings (key=value)" in done.stdout, done.stderr
