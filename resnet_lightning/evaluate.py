@@ -1,0 +1,57 @@
+"""``python -m resnet_lightning.evaluate RUN``: how good a trained network is, on its own data or on others'."""
+
+import sys
+from dataclasses import dataclass
+
+from resnet_lightning.use.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
+
+FORM = "python -m resnet_lightning.evaluate RUN [key=value ...]"
+USAGE = Usage(
+    FORM,
+    f"""\
+Loss, accuracy with its 95 % Wilson interval, accuracy of each class, confusion matrix, calibration (ECE of 15 bins,
+with a reliability diagram) and the most confident mistakes, printed and written to RUN/evaluation/<what>/.
+{RUN_HELP}""",
+    """\
+  python -m resnet_lightning.evaluate latest
+  python -m resnet_lightning.evaluate multirun/lr_batch split=val tta=flip
+  python -m resnet_lightning.evaluate latest augment.rotation=30                  how it stands rotated images
+  python -m resnet_lightning.evaluate latest data=folder data.root=my_images      other images of the same classes""",
+)
+NOTES = """\
+data=, data.*, augment= and augment.* are those of training; what is not said is as the run had it, augmentation is off
+and the normalisation that of the run. Classes of other data are matched by name. data=folder takes
+<data.root>/test/<class>/*, or <data.root>/<class>/* where there is no test/."""
+
+
+@dataclass
+class EvaluateOptions:
+    split: str = option("test", "which images", ("test", "val", "train"))
+    tta: str = option("none", "flip averages the probabilities of an image and its mirror image", ("none", "flip"))
+    precision: str = option(
+        "auto", "auto = that of the run where the hardware computes in it", ("auto", "32", "bf16", "16")
+    )
+    accelerator: str = option("auto", "where it is computed", ("auto", "cpu", "gpu", "cuda", "mps"))
+    batch: int = option(500, "images at a time", least=1)
+
+
+def work(argv: list[str]) -> int:
+    options, arguments = parse(argv, EvaluateOptions, groups=("data", "augment"))
+    run = one_run(arguments.places[:1], FORM)
+    if len(arguments.places) > 1:
+        from resnet_lightning.config import ConfigError
+
+        raise ConfigError(f"{arguments.places[1]} is not understood: the command is {FORM}.")
+    from resnet_lightning.use.evaluation import evaluate
+
+    print(evaluate(run, options, arguments.passed))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    return run_command(work, arguments, lambda: help_text(USAGE, EvaluateOptions, NOTES))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

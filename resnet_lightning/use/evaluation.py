@@ -1,0 +1,192 @@
+"""Evaluating a trained network: from images to numbers, figures and a short table."""
+
+import datetime
+import json
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from resnet_lightning import hardware
+from resnet_lightning.data.augment import Augment
+from resnet_lightning.evaluate import EvaluateOptions
+from resnet_lightning.randomness import stream
+from resnet_lightning.result import INNERMOST_LIST, atomic_write, without_nan
+from resnet_lightning.text import percent
+from resnet_lightning.training.metrics import Tally
+from resnet_lightning.use.calibration import BINS, expected_calibration_error, reliability, wilson
+from resnet_lightning.use.subject import Subject, read_subject
+from resnet_lightning.use.trained import Trained, batches, load
+
+TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
+
+
+def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str] = ()) -> str:
+    """Evaluate a run, write ``evaluation/<what>/`` into its folder, return the table for the console.
+
+    Args:
+        overrides: ``key=value`` of the groups ``data`` and ``augment``.
+
+    Raises:
+        ConfigError, DataError: the run or the data are not to be had, or do not fit.
+    """
+    trained = load(run, options.accelerator)
+    precision = pick_precision(options.precision, trained)
+    subject = read_subject(trained, options.split, overrides)
+    probabilities = predict(trained, subject, options, precision)
+    facts = measure(probabilities, subject.labels, trained.classes)
+    record = {
+        "run": str(trained.folder),
+        "data": subject.name,
+        "split": options.split,
+        "overrides": list(overrides),
+        "command": shlex.join(["python", "-m", "resnet_lightning.evaluate", str(run), *overrides, *changed(options)]),
+        "tta": options.tta,
+        "device": hardware.device_name(trained.device),
+        "precision": precision,
+        "best_epoch": trained.result.best_epoch,
+        "selection": trained.result.selection,
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": hardware.versions(),
+        "classes": trained.classes,
+        **facts,
+    }
+    folder = trained.folder / "evaluation" / what(subject, options, overrides)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(record, folder / "evaluation.json")
+    draw(record, subject, probabilities, folder)
+    return "\n".join([*([trained.why] if trained.why else []), table(record), str(folder)])
+
+
+def pick_precision(asked: str, trained: Trained) -> str:
+    """What the run was evaluated in, where this hardware computes in it.
+
+    Raises:
+        ConfigError: ``16`` on a CPU.
+    """
+    kind = trained.device.type
+    if asked != "auto":
+        hardware.check_hardware(kind, 1, asked)
+        return asked
+    recorded = trained.result.precision or "32"
+    possible = {"bf16": hardware.computes_in_bf16(kind), "16": kind == "cuda"}
+    return recorded if possible.get(recorded, False) else "32"
+
+
+def changed(options: EvaluateOptions) -> list[str]:
+    return [f"{key}={value}" for key, value in vars(options).items() if value != vars(EvaluateOptions())[key]]
+
+
+def what(subject: Subject, options: EvaluateOptions, overrides: Sequence[str]) -> str:
+    """The name of the folder: ``mnist_test``, ``mnist_test_augment.rotation-30_tta-flip``."""
+    place = ("data=", "data.root=")  # the name of the data set says it
+    said = [text for text in overrides if not text.startswith(place)]
+    said += [text for text in changed(options) if text.startswith("tta=")]
+    name = "_".join([subject.name.replace(" ", "-"), options.split, *(text.replace("=", "-") for text in said)])
+    return re.sub(r"[^\w.+-]+", "-", name)[:120]
+
+
+@torch.inference_mode()
+def predict(trained: Trained, subject: Subject, options: EvaluateOptions, precision: str) -> Tensor:
+    """(N, classes) float32 probabilities on the CPU; with ``tta=flip`` the mean of an image and its mirror image."""
+    from tqdm import tqdm
+
+    preprocessing, device = trained.augment, trained.device
+    if subject.augment is not None:
+        preprocessing = Augment(subject.augment, trained.augment.mean, trained.augment.std)
+    generator = stream(trained.config.seed, 0, "evaluation")
+    found = []
+    with torch.autocast(device.type, TYPES.get(precision), enabled=precision in TYPES):
+        for part in tqdm(list(batches(len(subject.labels), options.batch)), unit="batch", leave=False, disable=None):
+            images = subject.images[part].to(device)
+            if subject.augment is None:
+                pixels = preprocessing.plain(images)
+            else:
+                draws = torch.rand(len(images), preprocessing.draws, generator=generator)
+                pixels = preprocessing(images, draws.to(device))
+            views = [pixels, pixels.flip(3)] if options.tta == "flip" else [pixels]
+            found.append(
+                torch.stack([trained.network(view).float().softmax(dim=1) for view in views]).mean(dim=0).cpu()
+            )
+    return torch.cat(found)
+
+
+def measure(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Any]:
+    """The numbers of an evaluation.
+
+    Args:
+        probabilities: (N, classes).
+        labels: (N,) class numbers.
+    """
+    logs = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
+    tally = Tally(len(classes))
+    tally.add(F.nll_loss(logs, labels), logs, labels)
+    sums = tally.total()
+    confidence, predicted = probabilities.max(dim=1)
+    bins = reliability(confidence.numpy(), (predicted == labels).numpy())
+    correct = int((predicted == labels).sum())
+    per_class = tally.confusion.sum(dim=1).tolist()
+    return {
+        "images": sums["images"],
+        "loss": sums["loss"],
+        "accuracy": sums["accuracy"],
+        "accuracy_interval_95": wilson(correct, sums["images"]),
+        "per_class_accuracy": sums["per_class_accuracy"],
+        "images_per_class": per_class,
+        "confusion_matrix": tally.confusion.tolist(),
+        "expected_calibration_error": expected_calibration_error(bins),
+        "mean_confidence": float(confidence.mean()),
+        "calibration_bins": [part._asdict() for part in bins],
+    }
+
+
+def write(record: dict[str, Any], path: Path) -> None:
+    with atomic_write(path, "w", encoding="utf-8") as file:
+        text = json.dumps(without_nan(record), indent=1, allow_nan=False)
+        file.write(INNERMOST_LIST.sub(lambda match: " ".join(match[0].split()), text) + "\n")
+
+
+def draw(record: dict[str, Any], subject: Subject, probabilities: Tensor, folder: Path) -> None:
+    from resnet_lightning.training.figures import draw_confusion
+    from resnet_lightning.use import pictures
+
+    said = [text for text in record["overrides"] if text.startswith("augment")]  # the images are drawn without it
+    title = f"{', '.join([record['data'], record['split'], *said])}: accuracy {percent(record['accuracy'])} (n = {record['images']:,})"
+    draw_confusion(record["confusion_matrix"], record["classes"], title, folder / "confusion_matrix.png")
+    pictures.draw_reliability(record, title, folder / "reliability.png")
+    pictures.draw_mistakes(subject, probabilities, record["classes"], title, folder / "mistakes.png")
+
+
+def table(record: dict[str, Any]) -> str:
+    low, high = record["accuracy_interval_95"]
+    error = record["expected_calibration_error"]
+    lines = [
+        f"data          {record['data']}, {record['split']}: {record['images']:,} images",
+        f"computed      {record['device']}, precision {record['precision']}"
+        + (", mean of image and mirror image" if record["tta"] == "flip" else ""),
+        f"loss          {record['loss']:.4f}",
+        f"accuracy      {percent(record['accuracy'])}, 95 % interval {percent(low)} to {percent(high)}",
+        f"calibration   ECE {percent(error)} ({BINS} bins), mean confidence {percent(record['mean_confidence'])}",
+    ]
+    if record["split"] == "test" and record["selection"] == "test":
+        lines += ["              The test set selected the epoch: these numbers are too good."]
+    if record["split"] == "val" and record["selection"] == "validation":
+        lines += ["              These images selected the epoch: these numbers are a little too good."]
+    return "\n".join([*lines, *class_lines(record)])
+
+
+def class_lines(record: dict[str, Any], most: int = 20) -> list[str]:
+    """A line a class; with more than ``most`` the ten worst."""
+    columns = (record[key] for key in ("classes", "per_class_accuracy", "images_per_class"))
+    rows = [row for row in zip(*columns, strict=True) if row[2]]
+    head = "of each class"
+    if len(rows) > most:
+        rows, head = sorted(rows, key=lambda row: row[1])[:10], "the ten worst classes"
+    width = max(len(row[0]) for row in rows)
+    lines = [f"  {name:<{width}}  {percent(accuracy):>9}  of {images:,}" for name, accuracy, images in rows]
+    return [head, *lines]

@@ -1,0 +1,120 @@
+"""The images that a trained network is evaluated on: its own or others', in its own size, channels and classes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from resnet_lightning.checks import nearest
+from resnet_lightning.cli import compose_all
+from resnet_lightning.config import AugmentConfig, Config, ConfigError, DataConfig
+from resnet_lightning.data.datamodule import ImageDataModule
+from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES, IMAGE_ENDINGS, decode, labelled_files
+from resnet_lightning.use.images import to_channels
+from resnet_lightning.use.trained import Trained
+
+KNOWN = {"mnist": [str(digit) for digit in range(10)], "fashion_mnist": FASHION_CLASSES, "cifar10": CIFAR10_CLASSES}
+
+
+class Subject(NamedTuple):
+    """Images to evaluate on.
+
+    Attributes:
+        images: (N, C, H, W) uint8, with the channels of the network.
+        labels: (N,) numbers of the network's classes.
+        name: of the data set, of a folder with its own name.
+        augment: None where the images are taken as they are.
+    """
+
+    images: Tensor
+    labels: Tensor
+    name: str
+    augment: AugmentConfig | None
+
+
+def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subject:
+    """Read what ``split`` and overrides of ``data`` and ``augment`` ask for.
+
+    Raises:
+        ConfigError: no such setting, or classes, split and data do not fit.
+        DataError: the files are missing or damaged.
+    """
+    asked = {text.partition("=")[0] for text in overrides}
+    ((_, settings),) = compose_all([*overrides, *inherited(trained.config, asked)], multirun=False).jobs
+    data = settings.data if "data" in asked else kept(trained.config.data, settings.data, asked)
+    if data.name in KNOWN:  # before 170 MB are downloaded
+        match_classes(KNOWN[data.name], trained.classes)
+    augment = None
+    if any(key.split(".")[0] == "augment" for key in asked):
+        augment = replace(settings.augment, normalize=trained.config.augment.normalize)
+    if data.name == "folder" and not (Path(data.root) / "train").is_dir():
+        images, labels, classes = read_bare_folder(data, split)
+    else:
+        images, labels, classes = read_split(data, settings, split)
+    numbers = match_classes(classes, trained.classes)
+    name = f"folder {Path(data.root).resolve().name}" if data.name == "folder" else data.name
+    return Subject(to_channels(images, trained.image_shape[0]), numbers[labels], name, augment)
+
+
+def inherited(config: Config, asked: set[str]) -> list[str]:
+    """The size of the images follows the run, unless the user says another."""
+    return [] if "data.image_size" in asked else [f"data.image_size={config.data.image_size}"]
+
+
+def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfig:
+    """The data of the run, changed where the user said so; its folder may be elsewhere by now."""
+    changes = {key: getattr(composed, key) for key in vars(composed) if f"data.{key}" in asked}
+    if not Path(of_run.root).exists():
+        changes.setdefault("root", composed.root)
+    return replace(of_run, **changes)
+
+
+def read_split(data: DataConfig, settings: Config, split: str) -> tuple[Tensor, Tensor, list[str]]:
+    """(N, C, H, W) uint8 images, (N,) labels and classes of one split, the same images as in training."""
+    module = ImageDataModule(data, settings.augment, settings.batch, settings.eval_batch, settings.seed)
+    module.setup()
+    if split == "val" and module.selection == "test":
+        raise ConfigError("split=val is not possible: data.val_size=0 holds no validation images out.")
+    part = module.data.test if split == "test" else module.data.train
+    index = {"test": module.test_index, "val": module.val_index, "train": module.train_index}[split]
+    return part.images[index], part.labels[index], module.classes
+
+
+def read_bare_folder(data: DataConfig, split: str) -> tuple[Tensor, Tensor, list[str]]:
+    """Images of ``root/test/<class>/`` or ``root/<class>/``: a folder that nothing is trained on needs no more."""
+    root = Path(data.root)
+    if not root.is_dir():
+        raise ConfigError(f"data.root={data.root} is no folder.")
+    if split != "test":
+        raise ConfigError(f"split={split} is not possible: {root} has no folder train/. Use split=test.")
+    place = root / "test" if (root / "test").is_dir() else root
+    named = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    classes = [path.name for path in named if any(file.suffix.lower() in IMAGE_ENDINGS for file in path.rglob("*"))]
+    files = labelled_files(place, classes)
+    images = np.concatenate(list(decode([path for path, _ in files], data.image_size)))
+    return (
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        torch.tensor([label for _, label in files]),
+        classes,
+    )
+
+
+def match_classes(classes: Sequence[str], known: Sequence[str]) -> Tensor:
+    """For each class of the data the number that the network has for it, by name.
+
+    Raises:
+        ConfigError: the data have a class that the network has not.
+    """
+    strange = [name for name in classes if name not in known]
+    if strange:
+        more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
+        raise ConfigError(
+            f"The data have the class {strange[0]}{more}, which the network does not know."
+            f"{nearest(strange[0], known)} Its classes: {shown}."
+        )
+    return torch.tensor([list(known).index(name) for name in classes])

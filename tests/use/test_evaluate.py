@@ -1,0 +1,119 @@
+"""Evaluating a run: the recorded numbers come out again, other data are matched by name, the folder is whole."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from resnet_lightning.evaluate import main
+from resnet_lightning.result import RunResult
+from resnet_lightning.use.calibration import expected_calibration_error, reliability, wilson
+
+
+@pytest.fixture
+def run(trained_run, tmp_path) -> Path:
+    return shutil.copytree(trained_run, tmp_path / "run")
+
+
+def record(run: Path, name: str) -> dict:
+    return json.loads((run / "evaluation" / name / "evaluation.json").read_text())
+
+
+def test_test_set_gives_the_recorded_numbers(run, capsys):
+    assert main([str(run)]) == 0
+    found, recorded = record(run, "mnist_test"), RunResult.read(run).test
+    assert found["confusion_matrix"] == recorded["confusion_matrix"]
+    assert found["accuracy"] == recorded["accuracy"] and found["loss"] == pytest.approx(recorded["loss"], rel=1e-4)
+    low, high = found["accuracy_interval_95"]
+    assert low < found["accuracy"] < high and found["images"] == 10_000 and found["precision"] == "32"
+    assert sum(part["images"] for part in found["calibration_bins"]) == 10_000 and len(found["calibration_bins"]) == 15
+    for name in ("confusion_matrix", "reliability", "mistakes"):
+        assert min(Image.open(run / "evaluation" / "mnist_test" / f"{name}.png").size) > 300
+    out = capsys.readouterr().out
+    assert "95 % interval" in out and "10,000 images" in out and out.rstrip().endswith("evaluation/mnist_test")
+
+
+def test_validation_images_are_those_of_the_run(run):
+    main([str(run), "split=val"])
+    assert record(run, "mnist_val")["accuracy"] == RunResult.read(run).val["accuracy"]
+
+
+def test_mirror_images_and_rotation_change_the_answer(run):
+    for argument in ("tta=flip", "augment.rotation=60"):
+        assert main([str(run), "split=val", argument]) == 0
+    recorded = RunResult.read(run).val["accuracy"]
+    flipped, turned = record(run, "mnist_val_tta-flip"), record(run, "mnist_val_augment.rotation-60")
+    assert flipped["tta"] == "flip" and 0.5 < flipped["accuracy"] < recorded
+    assert 0.3 < turned["accuracy"] < recorded
+    assert turned["command"].endswith("augment.rotation=60 split=val")
+
+
+@pytest.fixture
+def folder(tmp_path, digits) -> Path:
+    """Colour pictures of 40 x 40 pixels of the digits 3 and 8, without a folder train/."""
+    images, labels = digits
+    for digit in (8, 3):
+        place = tmp_path / "mine" / str(digit)
+        place.mkdir(parents=True)
+        for number in (labels == digit).nonzero()[:30, 0].tolist():
+            pixels = Image.fromarray(images[number, 0].numpy()).resize((40, 40)).convert("RGB")
+            pixels.save(place / f"{number}.png")
+    return tmp_path / "mine"
+
+
+def test_other_data_are_matched_by_the_names_of_their_classes(run, folder):
+    assert main([str(run), "data=folder", f"data.root={folder}"]) == 0
+    found = record(run, "folder-mine_test")
+    assert found["images"] == 60 and found["accuracy"] > 0.8
+    assert [number for number, count in enumerate(found["images_per_class"]) if count] == [3, 8]
+    assert found["per_class_accuracy"][0] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["data=cifar10"], "The data have the class airplane and 9 more, which the network does not know"),
+        (["data=folder", "data.root=MINE"], "The data have the class eight, which the network does not know"),
+        (["data=folder", "data.root=nowhere"], "data.root=nowhere is no folder"),
+        (["data=folder", "data.root=MINE", "split=val"], "has no folder train/"),
+        (["split=val", "data.val_size=0"], "holds no validation images out"),
+        (["split=tst"], "Did you mean test?"),
+        (["augment.rotatoin=3"], "Did you mean augment.rotation?"),
+        (["lr=3"], "There is no setting lr here"),
+        (["data=minst"], "Did you mean mnist?"),
+        (["precision=16", "accelerator=cpu"], "not possible on a CPU"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(run, folder, capsys, arguments, sentence):
+    (folder / "8").rename(folder / "eight")
+    assert main([str(run), *(text.replace("MINE", str(folder)) for text in arguments)]) == 2
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+    assert not (run / "evaluation").exists()
+
+
+def test_wilson_interval_is_that_of_the_literature():
+    assert wilson(9, 10) == pytest.approx((0.5958, 0.9821), abs=1e-4)  # Newcombe 1998, method 3
+    assert wilson(10, 10)[1] == 1.0 and wilson(10, 10)[0] == pytest.approx(0.7225, abs=1e-4)
+
+
+def test_calibration_error_is_that_of_torchmetrics():
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    random = torch.Generator().manual_seed(0)
+    probabilities = (3 * torch.randn(2000, 7, generator=random)).softmax(dim=1)
+    labels = torch.randint(7, (2000,), generator=random)
+    confidence, predicted = probabilities.max(dim=1)
+    bins = reliability(confidence.numpy(), (predicted == labels).numpy())
+    expected = float(multiclass_calibration_error(probabilities, labels, num_classes=7, n_bins=15))
+    assert expected_calibration_error(bins) == pytest.approx(expected, abs=1e-4)
+
+
+def test_network_that_is_always_right_and_sure_is_calibrated():
+    bins = reliability(np.ones(5), np.ones(5, bool))
+    assert bins[-1].images == 5 and math.isclose(expected_calibration_error(bins), 0)
