@@ -63,6 +63,14 @@ def load(config: DataConfig) -> DataSet:
         return open_cache(folder, manifest)
 
 
+def is_at_hand(config: DataConfig) -> bool:
+    """Whether ``load`` would need no download."""
+    if config.name == "mnist":
+        return True
+    found = Path(config.root).is_dir() if config.name == "folder" else read_manifest(cache_folder(config)) is not None
+    return found
+
+
 def cache_folder(config: DataConfig) -> Path:
     root = Path(config.root).absolute()
     name = f"{config.name}_{config.image_size}"

@@ -156,7 +156,8 @@ def draw(record: dict[str, Any], subject: Subject, probabilities: Tensor, folder
     from resnet_lightning.use import pictures
 
     said = [text for text in record["overrides"] if text.startswith("augment")]  # the images are drawn without it
-    title = f"{', '.join([record['data'], record['split'], *said])}: accuracy {percent(record['accuracy'])} (n = {record['images']:,})"
+    subject_of = ", ".join([record["data"], record["split"], *said])
+    title = f"{subject_of}: accuracy {percent(record['accuracy'])} (n = {record['images']:,})"
     draw_confusion(record["confusion_matrix"], record["classes"], title, folder / "confusion_matrix.png")
     pictures.draw_reliability(record, title, folder / "reliability.png")
     pictures.draw_mistakes(subject, probabilities, record["classes"], title, folder / "mistakes.png")

@@ -1,0 +1,67 @@
+"""Exported files compute what the network computes, for any number of images, and are described."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_lightning import load
+from resnet_lightning.export import main
+
+NEEDED = {
+    "onnx": ["onnx", "onnxscript", "onnxruntime"],
+    "safetensors": ["safetensors"],
+    "pt2": [],
+    "torchscript": [],
+}
+
+
+@pytest.fixture(scope="module")
+def run(trained_run, tmp_path_factory) -> Path:
+    return shutil.copytree(trained_run, tmp_path_factory.mktemp("export") / "run")
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_file_gives_the_probabilities_of_the_network(run, digits, capsys, name):
+    for package in NEEDED[name]:
+        pytest.importorskip(package)
+    assert main([str(run), f"format={name}"]) == 0
+    said = capsys.readouterr()
+    assert "1,000 mnist test images" in said.out and "the same class for all" in said.out
+    assert ("deprecated" in said.err) == (name == "torchscript")
+    from resnet_lightning.use.exporting import FORMATS
+
+    predict = FORMATS[name].read(run / "export" / FORMATS[name].name)
+    expected = load(run).probabilities(digits[0][1000:1007])
+    for count in (1, 3, 7):
+        found = predict(digits[0][1000 : 1000 + count].contiguous())
+        assert float((found - expected[:count]).abs().max()) < 1e-5, count
+    card = (run / "export" / "README.md").read_text()
+    assert "of 10,000 images (95 % interval" in card and "model=resnet10" in card and "CC BY-SA 3.0" in card
+    assert FORMATS[name].name in card
+
+
+def test_file_that_computes_something_else_is_reported(run, capsys, monkeypatch):
+    from resnet_lightning.use import exporting
+
+    wrong = exporting.FORMATS["pt2"]._replace(read=lambda path: lambda images: torch.full((len(images), 10), 0.1))
+    monkeypatch.setitem(exporting.FORMATS, "pt2", wrong)
+    assert main([str(run), "format=pt2"]) == 1
+    assert "do not use the file" in capsys.readouterr().out
+
+
+def test_missing_package_is_one_sentence_before_any_work(capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["nowhere"]) == 2
+    error = capsys.readouterr().err
+    assert 'This needs onnx, which is not installed: pip install "resnet-lightning[export]"' in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["RUN", "format=onx"], "Did you mean onnx?"), ([], "Which run?"), (["RUN", "x"], "x is not understood")],
+)
+def test_mistakes_are_sentences(run, capsys, arguments, sentence):
+    assert main([str(run) if word == "RUN" else word for word in arguments]) == 2
+    assert sentence in capsys.readouterr().err
