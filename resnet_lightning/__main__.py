@@ -1,4 +1,4 @@
-"""``python -m resnet_lightning``: one training run, or with ``--multirun`` a sweep."""
+"""``python -m resnet_lightning``: one training run, with ``--multirun`` a sweep, with ``info`` what there is here."""
 
 import sys
 
@@ -6,6 +6,10 @@ from resnet_lightning.cli import run_command
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["info"]:
+        from resnet_lightning import info
+
+        sys.exit(info.main(sys.argv[2:]))
     sys.exit(run_command(sys.argv[1:]))
 
 

@@ -4,10 +4,12 @@ Hydra composes the settings. It is asked twice: first by ``compose_all``, which 
 name the value, the allowed ones and the nearest match; then by ``hydra.main``, which makes the folder and runs the job.
 """
 
+import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -252,6 +254,14 @@ def dry_run(asked: Command) -> int:
     return 0
 
 
+@contextmanager
+def without_bases() -> Iterator[None]:
+    """Leave the ``_base.yaml`` of each group out of what Hydra offers to complete: they are no choices."""
+    with redirect_stdout(io.StringIO()) as caught:
+        yield
+    print(re.sub(r"\S+=_base\b[ \n]?", "", caught.getvalue()), end="")
+
+
 def run_command(argv: list[str]) -> int:
     """Run what the command line says; returns the exit code: 0 done, 1 failed, 2 bad setting, 130 interrupted."""
     if {"-h", "--help"} & set(argv):
@@ -282,7 +292,8 @@ def run_command(argv: list[str]) -> int:
             check_machine([config for _, config in asked.jobs], asked.elsewhere)
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
         sys.argv[1:] = argv
-        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
+        with without_bases() if flags.shell_completion else nullcontext():
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -29,6 +29,9 @@ usage: python -m resnet_lightning [choice=name ...] [key=value ...]
   python -m resnet_lightning --cfg job --resolve        print the settings that a command would use
   python -m resnet_lightning resume=outputs/2026-11-22_00-39-25_resnet18_mnist   go on with a run that was stopped
   tensorboard --logdir outputs
+  python -m resnet_lightning info                       versions, devices, data found, free disk
+
+What was trained, with --help each: python -m resnet_lightning.evaluate, .predict, .explain, .export, .report
 
 A run leaves one folder under outputs/: result.json, metrics.csv, checkpoints, figures, TensorBoard events.
 Exit codes: 0 done, 1 failed, 2 bad setting, 130 interrupted (143 by SIGTERM).

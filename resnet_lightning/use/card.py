@@ -62,7 +62,7 @@ def model_card(trained: Trained, files: list[str], checked: tuple[str, Any, str]
             f"| trained on | {counts.get('train', 0):,} images of {data['name']}, "
             f"epoch {result.best_epoch} of {result.epochs_done}, best by {result.selection} |",
             f"| input | uint8 (N, {channels}, {height}, {width}), 0 to 255 |",
-            f"| preprocessing | pixels scaled to 0..1, normalised by {statistics}; inside the file but for safetensors |",
+            f"| preprocessing | pixels scaled to 0..1, then {statistics}; inside the file, but not in safetensors |",
             "| output | probabilities (N, classes), in the order above |",
             f"| checked | {name}: {check.sentence(source)} |",
             f"| made by | `{command}`, commit {result.git_commit or 'unknown'} |",
