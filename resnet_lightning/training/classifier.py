@@ -111,7 +111,7 @@ class ImageClassifier(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Close the epoch: its sums become a row of the history, and Lightning's metrics for any other callback."""
-        if self.trainer.state.fn != "fit":  # trainer.validate: no epoch has ended
+        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:  # no epoch has ended
             return
         train, val = self.tally("train").total(), self.tally("val").total()
         if not math.isfinite(train["loss"]):
