@@ -19,6 +19,7 @@ from resnet_lightning.config import (
     StemConfig,
     conf_folder,
     device_count,
+    logger_names,
     value_of,
 )
 
@@ -27,6 +28,7 @@ ALGORITHMS = ("SGD", "Adam", "AdamW", "RMSprop", "Adadelta", "ASGD")  # of torch
 BLOCKS = ("basic", "bottleneck")
 DATA_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "folder")
 TRAIN_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
+LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
 PRECISIONS = ("auto", "32", "bf16", "16")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 WORDS = {  # keys that take one of a few words
@@ -167,6 +169,8 @@ def check(config: Config) -> None:
     check_model(config)
     check_augment(config.augment)
     check_statistics(config.data)
+    for name in logger_names(config.logger):
+        choose("logger", name, LOGGERS)
     check_name(config.name)
     check_devices(config.devices, config.batch)
     check_launcher(config.launcher)

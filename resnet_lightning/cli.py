@@ -26,7 +26,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lightning.checks import choose, nearest, read_config
-from resnet_lightning.config import CHOICES, GROUPS, Config, ConfigError, DataError, conf_folder, value_of
+from resnet_lightning.config import (
+    CHOICES,
+    GROUPS,
+    Config,
+    ConfigError,
+    DataError,
+    conf_folder,
+    logger_names,
+    value_of,
+)
 from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
 from resnet_lightning.resume import with_resumed
 from resnet_lightning.sweep.grid import expand, swept_keys
@@ -233,10 +242,14 @@ def check_machine(jobs: Sequence[Config], elsewhere: bool) -> None:
     """
     from resnet_lightning.hardware import check_hardware  # imports torch
     from resnet_lightning.training.optimizers import check_options
+    from resnet_lightning.use.command import need
 
     refused: list[ConfigError] = []
     for job in jobs:
         check_options(job.optimizer)
+        for name in logger_names(job.logger):
+            if name in ("wandb", "mlflow"):
+                need(name, name)
         if not elsewhere:
             try:
                 check_hardware(job.accelerator, job.devices, job.precision)

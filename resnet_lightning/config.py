@@ -113,6 +113,7 @@ class Config:
     compile: bool
     eval_batch: int
     eval_train: str
+    logger: Any
     name: str | None
     traced: bool
     log_every: int
@@ -151,9 +152,14 @@ def device_count(devices: Any) -> int | None:
     return len(devices) if isinstance(devices, list) else int(devices)
 
 
+def logger_names(logger: Any) -> list[str]:
+    """``logger=wandb`` and ``logger=[tensorboard,wandb]`` as a list."""
+    return [str(name) for name in (logger if isinstance(logger, list) else [logger])]
+
+
 # Settings that say where and how a run happens, not what it computes; two runs that differ in these only are the same.
 # (The number of threads changes the last bits; the record of a run names it.)
-PLACE = ("name", "data.root", "threads", "launcher", "reference", "dry_run", "log_every", "log_style")
+PLACE = ("name", "logger", "data.root", "threads", "launcher", "reference", "dry_run", "log_every", "log_style")
 
 
 # Settings that there were not at first, each with the value at which a run computes what it did without them. They are

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 from resnet_lightning.config import GROUPS, Config, conf_folder
 
 LINE = re.compile(r"^( *)(?:- )?([a-z_0-9]+): *([^#]*?) *(?:# *(.*))?$")
-UNTYPED = ("devices", "launcher.devices")  # keys that take a number, a list or a word
+UNTYPED = ("devices", "logger", "launcher.devices")  # keys that take a number, a list or a word
 KEY_WIDTH, VALUE_WIDTH = 32, 24  # characters
 EXAMPLES = """\
 usage: python -m resnet_lightning [choice=name ...] [key=value ...]

@@ -12,7 +12,14 @@ usage: python -m resnet_lightning info
 
 Prints versions, devices and what they compute in, the data sets found, and the free disk. Changes nothing.
 """
-EXTRAS = {"export": "onnx onnxscript onnxruntime safetensors", "explain": "captum", "slurm": "submitit", "ray": "ray"}
+EXTRAS = {
+    "export": "onnx onnxscript onnxruntime safetensors",
+    "explain": "captum",
+    "wandb": "wandb",
+    "mlflow": "mlflow",
+    "slurm": "submitit",
+    "ray": "ray",
+}
 
 
 def main(argv: list[str]) -> int:

@@ -24,6 +24,7 @@ from resnet_lightning.config import (
     ConfigError,
     conf_folder,
     device_count,
+    logger_names,
     plain_settings,
     trained_epochs,
 )
@@ -46,7 +47,8 @@ from resnet_lightning.training.classifier import Diverged, ImageClassifier, best
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import StopOnSignal
 from resnet_lightning.training.lines import lines_of
-from resnet_lightning.training.tracking import Events, Tracking
+from resnet_lightning.training.loggers import Loggers, open_loggers
+from resnet_lightning.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -165,8 +167,8 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     classifier = build_classifier(config, data)
     result.model = model_facts(cast(ResNet, classifier.network), config, data.image_shape)
     result.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))
-    events = open_events(config, folder, result) if hardware.is_first_process() else None
-    tracking = Tracking(folder, "val" if data.selection == "validation" else "test", events, this.epoch_seconds)
+    loggers = loggers_of(config, folder, result) if hardware.is_first_process() else None
+    tracking = Tracking(folder, "val" if data.selection == "validation" else "test", loggers, this.epoch_seconds)
     lines = lines_of(config, data.selection, len(data.train_index))
 
     def progress(*_: object) -> None:  # so that the record of a run that is killed says how far it came
@@ -197,9 +199,9 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     finally:
         record_training(result, classifier, tracking)
         result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
-        if events is not None:
+        if loggers is not None:
             metrics = {f"test/{key}": result.test[key] for key in ("loss", "accuracy") if result.test}
-            events.close(metrics, result.best_epoch or 0, success=bool(result.test))
+            loggers.close(metrics, result.best_epoch or 0, success=bool(result.test))
     if trainer.is_global_zero:
         for split, sums in (("train", result.train_eval), ("test", result.test)):
             for line in lines.classes(split, sums, data.classes) if sums else ():
@@ -209,9 +211,9 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
             save_traced(classifier.network, data.image_shape, folder / "traced.pt")
 
 
-def open_events(config: Config, folder: Path, result: RunResult) -> Events:
-    settings = hparams.columns(config, result.choices, result.overrides)
-    return Events(folder, settings | {"precision": str(result.precision)}, hparams.group_name(config))
+def loggers_of(config: Config, folder: Path, result: RunResult) -> Loggers:
+    settings = hparams.columns(config, result.choices, result.overrides) | {"precision": str(result.precision)}
+    return open_loggers(logger_names(config.logger), folder, settings, hparams.group_name(config))
 
 
 def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, split: str) -> dict[str, Any]:

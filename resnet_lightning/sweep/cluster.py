@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from resnet_lightning import hparams
-from resnet_lightning.config import Config, ConfigError, device_count
+from resnet_lightning.config import Config, ConfigError, device_count, logger_names
 from resnet_lightning.lock import hold
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, Status
 from resnet_lightning.sweep.launch import prepare_data, report
@@ -216,7 +216,7 @@ class Round:
         result.status, result.reason, result.exit_code = loss.status, loss.reason, 1
         result.attempts = max(result.attempts, job.attempts)
         result.write(place)
-        if was_running:
+        if was_running and "tensorboard" in logger_names(job.config.logger):
             settings = hparams.columns(job.config, result.choices, job.overrides)
             hparams.mark_failed(place, settings, hparams.group_name(job.config))
         return result

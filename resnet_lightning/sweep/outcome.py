@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnet_lightning import hparams
-from resnet_lightning.config import plain_settings
+from resnet_lightning.config import logger_names, plain_settings
 from resnet_lightning.result import RunResult, Status
 from resnet_lightning.sweep.plan import Job
 
@@ -33,7 +33,7 @@ def settle(folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopp
         result.exit_code = 1
     result.attempts = max(result.attempts, job.attempts)  # a run counts itself, unless it fell before it could
     result.write(place)
-    if not ended_itself or timed_out:
+    if (not ended_itself or timed_out) and "tensorboard" in logger_names(job.config.logger):
         settings = hparams.columns(job.config, result.choices, job.overrides)
         hparams.mark_failed(place, settings, hparams.group_name(job.config))
     return result

@@ -1,11 +1,11 @@
-"""What a run leaves behind while it runs: ``metrics.csv`` and the TensorBoard events, a row and a point per epoch."""
+"""What a run leaves behind while it runs: ``metrics.csv`` and, besides other loggers, the TensorBoard events."""
 
 import csv
 import logging
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,6 +15,9 @@ from resnet_lightning import hparams
 from resnet_lightning.hardware import process_age
 from resnet_lightning.result import atomic_write
 from resnet_lightning.training.classifier import ImageClassifier
+
+if TYPE_CHECKING:
+    from resnet_lightning.training.loggers import Loggers
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,7 @@ class Events:
 
 
 class Tracking(Callback):
-    """Writes every epoch to ``metrics.csv`` and to the TensorBoard events, and times the training steps.
+    """Writes every epoch to ``metrics.csv`` and to the loggers, and times the training steps.
 
     Both follow from the history, which the checkpoint carries: a run that goes on has no epoch twice and misses none.
     ``metrics.csv`` holds no times: two runs with the same seed give the same file.
@@ -77,7 +80,7 @@ class Tracking(Callback):
     Args:
         folder: of the run.
         selection: what the validation columns are: ``val``, or ``test`` where the test set selects.
-        events: None in all but the first process of a run.
+        loggers: None in all but the first process of a run.
         epoch_seconds: of earlier attempts.
 
     Attributes:
@@ -85,8 +88,8 @@ class Tracking(Callback):
         startup_seconds: from the start of the process to the first step.
     """
 
-    def __init__(self, folder: Path, selection: str, events: Events | None, epoch_seconds: list[float]) -> None:
-        self.folder, self.selection, self.events = folder, selection, events
+    def __init__(self, folder: Path, selection: str, loggers: "Loggers | None", epoch_seconds: list[float]) -> None:
+        self.folder, self.selection, self.loggers = folder, selection, loggers
         self.epoch_seconds = list(epoch_seconds)
         self.startup_seconds: float | None = None
         self._start = 0.0
@@ -98,13 +101,13 @@ class Tracking(Callback):
         if len(self.epoch_seconds) < len(history):  # the record with the times was lost
             self.epoch_seconds = [math.nan] * len(history)
         del self.epoch_seconds[len(history) :]
-        if self.events is None:
+        if self.loggers is None:
             return
         self._write_metrics(history)
         moment = time.time() - sum(filter(math.isfinite, self.epoch_seconds))
         for row, seconds in zip(history, self.epoch_seconds, strict=True):
             moment += seconds if math.isfinite(seconds) else 0.0
-            self.events.scalars(self._metrics(row), row["epoch"], moment)
+            self.loggers.scalars(self._metrics(row), row["epoch"], moment)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.startup_seconds = process_age()
@@ -121,10 +124,10 @@ class Tracking(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
-        if self.events is not None:
+        if self.loggers is not None:
             self._write_metrics(pl_module.history)
             last = pl_module.history[-1]
-            self.events.scalars(self._metrics(last), last["epoch"])
+            self.loggers.scalars(self._metrics(last), last["epoch"])
 
     def _metrics(self, row: dict[str, Any]) -> dict[str, float]:
         splits = {"train": row["train"], self.selection: row["val"], "train_eval": row["train_eval"]}

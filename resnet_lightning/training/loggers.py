@@ -1,0 +1,106 @@
+"""Where the curves of a run go besides its own files: adapters of one form for TensorBoard, Weights & Biases, MLflow.
+
+The files in the run folder stay the record; what a logger keeps is a copy for its own viewer.
+"""
+
+import math
+import netrc
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from resnet_lightning.training.tracking import Events
+
+
+class Logger(Protocol):
+    """Scalars of each epoch, and the end of the run."""
+
+    def scalars(self, metrics: dict[str, float], epoch: int) -> None: ...
+
+    def close(self, success: bool) -> None: ...
+
+
+class Loggers:
+    """Several loggers as one; with none of them nothing is kept."""
+
+    def __init__(self, loggers: Sequence[Logger]) -> None:
+        self.loggers = list(loggers)
+
+    def scalars(self, metrics: dict[str, float], epoch: int) -> None:
+        for logger in self.loggers:
+            logger.scalars(metrics, epoch)
+
+    def close(self, success: bool) -> None:
+        for logger in self.loggers:
+            logger.close(success)
+
+
+class WandB:
+    """A run of Weights & Biases in the project ``resnet_lightning``, unless WANDB_PROJECT names another.
+
+    Without an API key it is kept in ``<run>/wandb``, from where ``wandb sync`` uploads it.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], group: str) -> None:
+        import wandb
+
+        if not has_key():
+            os.environ.setdefault("WANDB_MODE", "offline")
+        os.environ.setdefault("WANDB_SILENT", "true")
+        project = os.environ.get("WANDB_PROJECT", "resnet_lightning")
+        self.run = wandb.init(project=project, dir=str(folder), name=folder.name, group=group, config=settings)
+
+    def scalars(self, metrics: dict[str, float], epoch: int) -> None:
+        self.run.log({**metrics, "epoch": epoch})
+
+    def close(self, success: bool) -> None:
+        self.run.finish(exit_code=0 if success else 1)
+
+
+def has_key() -> bool:
+    """Whether ``wandb login`` has been done, or WANDB_API_KEY set."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+class MLflow:
+    """A run of MLflow, in ``<run>/mlruns`` unless MLFLOW_TRACKING_URI names a server: ``mlflow ui`` shows it."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any], group: str) -> None:
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        from mlflow.tracking import MlflowClient
+
+        store = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").absolute().as_uri()
+        self.client = MlflowClient(store)
+        found = self.client.get_experiment_by_name("resnet_lightning")
+        experiment = found.experiment_id if found else self.client.create_experiment("resnet_lightning")
+        tags = {"mlflow.runName": folder.name, "group": group}
+        self.run_id = self.client.create_run(experiment, tags=tags).info.run_id
+        for key, value in settings.items():
+            self.client.log_param(self.run_id, key, value)
+
+    def scalars(self, metrics: dict[str, float], epoch: int) -> None:
+        for name, value in metrics.items():
+            if math.isfinite(value):
+                self.client.log_metric(self.run_id, name, value, step=epoch)
+
+    def close(self, success: bool) -> None:
+        self.client.set_terminated(self.run_id, "FINISHED" if success else "FAILED")
+
+
+Open = Callable[[Path, dict[str, Any], str], Logger]
+ADAPTERS: dict[str, Open] = {"tensorboard": Events, "wandb": WandB, "mlflow": MLflow}
+
+
+def open_loggers(names: Sequence[str], folder: Path, settings: dict[str, Any], group: str) -> Loggers:
+    """Open what ``logger=`` names.
+
+    Args:
+        settings, group: of the row of the run, see ``hparams``.
+    """
+    return Loggers([ADAPTERS[name](folder, settings, group) for name in names if name != "none"])

@@ -1,0 +1,65 @@
+"""``logger=``: copies of the curves for other viewers; the files of the run stay as they are."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_lightning.config import ConfigError
+from tests.conftest import TINY
+
+
+def train(place: Path, data_root: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], Path]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "MLFLOW"))}
+    environment = kept | {"RESNET_LIGHTNING_DATA": str(data_root), "HOME": str(place)}
+    command = [sys.executable, "-m", "resnet_lightning", *TINY, "epochs=2", *arguments]
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = (place / "outputs").iterdir()
+    return done, folder
+
+
+def test_none_keeps_only_the_files(tmp_path, data_root):
+    _, folder = train(tmp_path, data_root, "logger=none")
+    assert not list(folder.glob("events*")) and len((folder / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_mlflow_has_the_curves(tmp_path, data_root):
+    pytest.importorskip("mlflow")
+    _, folder = train(tmp_path, data_root, "logger=[tensorboard,mlflow]")
+    assert len(list(folder.glob("events*"))) == 1
+    os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient((folder / "mlruns").as_uri())
+    experiment = client.get_experiment_by_name("resnet_lightning")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED" and run.data.params["batch"] == "64"
+    losses = client.get_metric_history(run.info.run_id, "train/loss")
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    column = rows[0].index("train_loss")
+    assert [point.value for point in losses] == [float(row[column]) for row in rows[1:]]
+
+
+def test_wandb_is_offline_without_a_key(tmp_path, data_root):
+    pytest.importorskip("wandb")
+    _, folder = train(tmp_path, data_root, "logger=wandb")
+    (place,) = (folder / "wandb").glob("offline-run-*")
+    assert list(place.glob("*.wandb")) and not list(folder.glob("events*"))
+
+
+def test_unknown_logger_is_one_sentence(settings):
+    with pytest.raises(ConfigError, match=r"logger=wandbb is unknown. Did you mean wandb\?"):
+        settings("logger=[tensorboard,wandbb]")
+
+
+def test_missing_package_is_one_sentence_before_any_work(monkeypatch, settings, capsys, tmp_path):
+    from resnet_lightning.cli import run_command
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert run_command(["logger=mlflow"]) == 2
+    assert 'pip install "resnet-lightning[mlflow]"' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
