@@ -67,8 +67,9 @@ def is_at_hand(config: DataConfig) -> bool:
     """Whether ``load`` would need no download."""
     if config.name == "mnist":
         return True
-    found = Path(config.root).is_dir() if config.name == "folder" else read_manifest(cache_folder(config)) is not None
-    return found
+    if config.name == "folder":
+        return Path(config.root).is_dir()
+    return read_manifest(cache_folder(config)) is not None
 
 
 def cache_folder(config: DataConfig) -> Path:

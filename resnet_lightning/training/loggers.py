@@ -3,6 +3,7 @@
 The files in the run folder stay the record; what a logger keeps is a copy for its own viewer.
 """
 
+import logging
 import math
 import netrc
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from resnet_lightning.training.tracking import Events
+
+log = logging.getLogger(__name__)
 
 
 class Logger(Protocol):
@@ -22,18 +25,27 @@ class Logger(Protocol):
 
 
 class Loggers:
-    """Several loggers as one; with none of them nothing is kept."""
+    """Several loggers as one; with none of them nothing is kept.
+
+    One that fails while the run goes on (a network, say) is left out from then on: it must not cost the run.
+    """
 
     def __init__(self, loggers: Sequence[Logger]) -> None:
         self.loggers = list(loggers)
 
     def scalars(self, metrics: dict[str, float], epoch: int) -> None:
-        for logger in self.loggers:
-            logger.scalars(metrics, epoch)
+        self._each(lambda logger: logger.scalars(metrics, epoch))
 
     def close(self, success: bool) -> None:
-        for logger in self.loggers:
-            logger.close(success)
+        self._each(lambda logger: logger.close(success))
+
+    def _each(self, call: Callable[[Logger], None]) -> None:
+        for logger in list(self.loggers):
+            try:
+                call(logger)
+            except Exception as error:
+                self.loggers.remove(logger)
+                log.warning(f"logger {type(logger).__name__} is left out from here on: {error}")
 
 
 class WandB:

@@ -156,6 +156,7 @@ def draw(record: dict[str, Any], subject: Subject, probabilities: Tensor, folder
     from resnet_lightning.use import pictures
 
     said = [text for text in record["overrides"] if text.startswith("augment")]  # the images are drawn without it
+    said += [f"tta={record['tta']}"] if record["tta"] != "none" else []
     subject_of = ", ".join([record["data"], record["split"], *said])
     title = f"{subject_of}: accuracy {percent(record['accuracy'])} (n = {record['images']:,})"
     draw_confusion(record["confusion_matrix"], record["classes"], title, folder / "confusion_matrix.png")

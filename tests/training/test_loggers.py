@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from resnet_lightning.config import ConfigError
+from resnet_lightning.training.loggers import Loggers
 from tests.conftest import TINY
 
 
@@ -48,6 +50,30 @@ def test_wandb_is_offline_without_a_key(tmp_path, data_root):
     _, folder = train(tmp_path, data_root, "logger=wandb")
     (place,) = (folder / "wandb").glob("offline-run-*")
     assert list(place.glob("*.wandb")) and not list(folder.glob("events*"))
+
+
+def test_logger_that_fails_does_not_cost_the_run(caplog):
+    class Broken:
+        def scalars(self, metrics, epoch):
+            raise OSError("no network")
+
+        def close(self, success):
+            raise AssertionError("it was left out")
+
+    class Kept:
+        seen: ClassVar[list[int]] = []
+
+        def scalars(self, metrics, epoch):
+            self.seen.append(epoch)
+
+        def close(self, success):
+            self.seen.append(-1)
+
+    both = Loggers([Broken(), Kept()])
+    for epoch in (1, 2):
+        both.scalars({"loss": 1.0}, epoch)
+    both.close(success=True)
+    assert Kept.seen == [1, 2, -1] and caplog.text.count("logger Broken is left out from here on: no network") == 1
 
 
 def test_unknown_logger_is_one_sentence(settings):
