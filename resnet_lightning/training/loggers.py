@@ -17,33 +17,38 @@ log = logging.getLogger(__name__)
 
 
 class Logger(Protocol):
-    """Scalars of each epoch, and the end of the run."""
+    """Scalars of each epoch, and the end of the run. A run that goes on gives those of its earlier epochs again."""
 
-    def scalars(self, metrics: dict[str, float], epoch: int) -> None: ...
+    def scalars(self, metrics: dict[str, float], epoch: int, moment: float | None = None) -> None: ...
 
-    def close(self, success: bool) -> None: ...
+    def close(self, metrics: dict[str, float], epoch: int, success: bool) -> None: ...
 
 
 class Loggers:
     """Several loggers as one; with none of them nothing is kept.
 
-    One that fails while the run goes on (a network, say) is left out from then on: it must not cost the run.
+    One that fails while the run goes on (a network, say) is left out from then on: it must not cost the run. The events
+    are files of the run itself: where they cannot be written, the run ends and says so.
     """
 
     def __init__(self, loggers: Sequence[Logger]) -> None:
         self.loggers = list(loggers)
 
-    def scalars(self, metrics: dict[str, float], epoch: int) -> None:
-        self._each(lambda logger: logger.scalars(metrics, epoch))
+    def scalars(self, metrics: dict[str, float], epoch: int, moment: float | None = None) -> None:
+        """Points of an epoch; ``moment`` is when they were made, in seconds since 1970, None for now."""
+        self._each(lambda logger: logger.scalars(metrics, epoch, moment))
 
-    def close(self, success: bool) -> None:
-        self._each(lambda logger: logger.close(success))
+    def close(self, metrics: dict[str, float], epoch: int, success: bool) -> None:
+        """Last points, those of the test, and how the run ended."""
+        self._each(lambda logger: logger.close(metrics, epoch, success))
 
     def _each(self, call: Callable[[Logger], None]) -> None:
         for logger in list(self.loggers):
             try:
                 call(logger)
             except Exception as error:
+                if isinstance(logger, Events):
+                    raise
                 self.loggers.remove(logger)
                 log.warning(f"logger {type(logger).__name__} is left out from here on: {error}")
 
@@ -51,7 +56,8 @@ class Loggers:
 class WandB:
     """A run of Weights & Biases in the project ``resnet_lightning``, unless WANDB_PROJECT names another.
 
-    Without an API key it is kept in ``<run>/wandb``, from where ``wandb sync`` uploads it.
+    Without an API key it is kept in ``<run>/wandb``, from where ``wandb sync`` uploads it. A run that goes on is a
+    new one there, with all epochs.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], group: str) -> None:
@@ -63,10 +69,11 @@ class WandB:
         project = os.environ.get("WANDB_PROJECT", "resnet_lightning")
         self.run = wandb.init(project=project, dir=str(folder), name=folder.name, group=group, config=settings)
 
-    def scalars(self, metrics: dict[str, float], epoch: int) -> None:
+    def scalars(self, metrics: dict[str, float], epoch: int, moment: float | None = None) -> None:
         self.run.log({**metrics, "epoch": epoch})
 
-    def close(self, success: bool) -> None:
+    def close(self, metrics: dict[str, float], epoch: int, success: bool) -> None:
+        self.scalars(metrics, epoch)
         self.run.finish(exit_code=0 if success else 1)
 
 
@@ -96,12 +103,13 @@ class MLflow:
         for key, value in settings.items():
             self.client.log_param(self.run_id, key, value)
 
-    def scalars(self, metrics: dict[str, float], epoch: int) -> None:
+    def scalars(self, metrics: dict[str, float], epoch: int, moment: float | None = None) -> None:
         for name, value in metrics.items():
             if math.isfinite(value):
                 self.client.log_metric(self.run_id, name, value, step=epoch)
 
-    def close(self, success: bool) -> None:
+    def close(self, metrics: dict[str, float], epoch: int, success: bool) -> None:
+        self.scalars(metrics, epoch)
         self.client.set_terminated(self.run_id, "FINISHED" if success else "FAILED")
 
 

@@ -54,25 +54,25 @@ def test_wandb_is_offline_without_a_key(tmp_path, data_root):
 
 def test_logger_that_fails_does_not_cost_the_run(caplog):
     class Broken:
-        def scalars(self, metrics, epoch):
+        def scalars(self, metrics, epoch, moment=None):
             raise OSError("no network")
 
-        def close(self, success):
+        def close(self, metrics, epoch, success):
             raise AssertionError("it was left out")
 
     class Kept:
         seen: ClassVar[list[int]] = []
 
-        def scalars(self, metrics, epoch):
+        def scalars(self, metrics, epoch, moment=None):
             self.seen.append(epoch)
 
-        def close(self, success):
+        def close(self, metrics, epoch, success):
             self.seen.append(-1)
 
     both = Loggers([Broken(), Kept()])
     for epoch in (1, 2):
         both.scalars({"loss": 1.0}, epoch)
-    both.close(success=True)
+    both.close({}, 2, success=True)
     assert Kept.seen == [1, 2, -1] and caplog.text.count("logger Broken is left out from here on: no network") == 1
 
 
