@@ -53,7 +53,7 @@ class DataConfig:
     val_size: float
     val_seed: int
     train_limit: int | None
-    test_limit: int | None
+    test_limit: int | None = None
 
 
 @dataclass
