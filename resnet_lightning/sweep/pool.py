@@ -58,7 +58,7 @@ class StopRequest:
 class Pool:
     """Runs jobs on slots until none is left.
 
-    A job that fails before its first step is tried on another device. A device on which that happens several times in a
+    A job that fails before its first step is tried on another GPU. A GPU on which that happens several times in a
     row is taken for broken and gets no more jobs; when none is left, the sweep ends.
 
     Args:
@@ -150,7 +150,7 @@ class Pool:
             self._start_failures[process.slot.name] = 0
             return False
         move = False
-        if result.startup_seconds is None and result.exit_code != REFUSED:
+        if process.slot.devices is not None and result.startup_seconds is None and result.exit_code != REFUSED:
             move = self._start_failed(number, process.slot)
         else:
             self._start_failures[process.slot.name] = 0

@@ -136,9 +136,10 @@ def faulty_fsync(descriptor):
         name = ".".join(name.split(".")[1:-2])
         visits[f"sync {name}"] += 1
         place = f"half {name} {visits[f'sync {name}']}"
-        if FAULTS.get(f"{job['lr']:g}", "").endswith(f"@{place}"):
+        fault = FAULTS.get(f"{job['lr']:g}", "")
+        if fault.endswith(f"@{place}") and not struck_before(fault):
             os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
-        arrive(place)
+            strike(fault.partition("@")[0])
     fsync(descriptor)
 
 
