@@ -37,6 +37,7 @@ WORDS = {  # keys that take one of a few words
     "batchnorm": ("running", "reestimated"),
     "model.init": ("he", "torch"),
     "model.block": BLOCKS,
+    "tta": ("none", "flip"),
     "eval_train": ("none", "end", "epoch"),
     "log_style": ("plain", "report"),
 }
@@ -115,6 +116,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "log_every": (lambda v: v >= 0, "a whole number of steps from 0 (0 = none)"),
     "dropout": (lambda v: 0 <= v < 1, "from 0 to below 1"),
     "label_smoothing": (lambda v: 0 <= v < 1, "from 0 to below 1"),
+    "ema": (lambda v: 0 <= v < 1, "from 0 to below 1 (0 = no average)"),
     "weight_decay": (lambda v: 0 <= v < math.inf, "a number from 0"),
     "gradient_clip": (lambda v: 0 <= v < math.inf, "a number from 0 (0 = no clipping)"),
     "seed": (lambda v: 0 <= v < 2**32, "a whole number from 0 to 4294967295"),

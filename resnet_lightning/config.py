@@ -101,6 +101,8 @@ class Config:
     epochs: int
     weight_decay: float
     label_smoothing: float
+    ema: float
+    tta: str
     gradient_clip: float
     batchnorm: str
     scale: float
@@ -167,11 +169,13 @@ PLACE = ("name", "logger", "data.root", "threads", "launcher", "reference", "dry
 ADDED: dict[str, Any] = {
     "batchnorm": "running",
     "data.test_limit": None,
+    "ema": 0.0,
     "epochs_scale": 1.0,
     "eval_train": "none",
     "model.init": "he",
     "scale": 1.0,
     "traced": False,
+    "tta": "none",
 }
 
 

@@ -185,14 +185,14 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     trainer = build_trainer(config, folder, result.precision, callbacks)
     result.device = hardware.device_name(trainer.strategy.root_device)
     if trainer.is_global_zero:
-        log.info(opening_lines(result, data))
+        log.info(opening_lines(config, result, data))
     try:
         checkpoint = checkpoints.newest(bits_depend_on(result))
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         record_training(result, classifier, tracking)
         if result.best_epoch is None:
             raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
-        load_best(folder, classifier.network)
+        load_best(folder, classifier.evaluated)
         if config.eval_train != "none":
             result.train_eval = test(trainer, classifier, data, "train")
         result.test = test(trainer, classifier, data, "test")
@@ -208,7 +208,7 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
                 log.info(line)
         draw(result, classifier, data, folder)
         if config.traced:
-            save_traced(classifier.network, data.image_shape, folder / "traced.pt")
+            save_traced(classifier.evaluated, data.image_shape, folder / "traced.pt")
 
 
 def loggers_of(config: Config, folder: Path, result: RunResult) -> Loggers:
@@ -234,6 +234,8 @@ def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
         config.lr,
         config.weight_decay,
         config.label_smoothing,
+        config.ema,
+        config.tta,
         config.seed,
         config.compile,
         schedule_epochs=config.epochs,
@@ -297,7 +299,7 @@ def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, 
     figures.draw_predictions(images, labels, predicted, wrong, data.classes, test, folder / "predictions.png")
 
 
-def opening_lines(result: RunResult, data: ImageDataModule) -> str:
+def opening_lines(config: Config, result: RunResult, data: ImageDataModule) -> str:
     counts = data.facts()["images"]
     held_out = (
         f"{counts['val']:,} validation" if counts["val"] else "no validation (the test set selects the best epoch)"
@@ -307,7 +309,9 @@ def opening_lines(result: RunResult, data: ImageDataModule) -> str:
         f"data        {data.config.name}: {counts['train']:,} training, {held_out}, {counts['test']:,} test images",
         f"device      {result.device}, precision {result.precision}, {result.threads} threads",
     ]
-    return "\n".join(lines)
+    parts = [f"moving average of the weights (decay {config.ema:g} a step)"] if config.ema else []
+    parts += ["mean over each image and its mirror image"] if config.tta == "flip" else []
+    return "\n".join([*lines, f"evaluation  {', '.join(parts)}"] if parts else lines)
 
 
 def closing_lines(result: RunResult, folder: Path) -> str:

@@ -25,4 +25,4 @@ class ReestimateBatchNorm(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
         with trainer.precision_plugin.forward_context():
-            update_bn(self.data.plain_training_images(IMAGES), pl_module.network)
+            update_bn(self.data.plain_training_images(IMAGES), pl_module.evaluated)

@@ -25,7 +25,7 @@ from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"
-NETWORK = "network."  # how the names of the network's weights begin in last.ckpt
+NETWORK, AVERAGE = "network.", "average."  # how the names of weights begin in last.ckpt
 
 
 def older(path: Path) -> Path:
@@ -65,7 +65,7 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(self.folder / LAST)
         row = pl_module.history[-1]
         if row is best_row(pl_module.history) and trainer.is_global_zero:
-            self._save_best(pl_module.network.state_dict(), row["epoch"])
+            self._save_best(pl_module.evaluated.state_dict(), row["epoch"])
 
     def _save_best(self, weights: dict[str, Any], epoch: int) -> None:
         path = self.folder / BEST
@@ -115,9 +115,7 @@ class Checkpoints(Checkpoint):
             say(f"{path} is damaged: put aside as {path.name}.bad")
             put_aside(path)
         if checkpoint["epoch"] + 1 == best["epoch"]:
-            weights = checkpoint["state_dict"]
-            network = {key.removeprefix(NETWORK): weights[key] for key in weights if key.startswith(NETWORK)}
-            self._save_best(network, best["epoch"])
+            self._save_best(evaluated_weights(checkpoint["state_dict"]), best["epoch"])
         elif epoch_of(older(path)) == best["epoch"]:
             older(path).replace(path)
         else:
@@ -130,6 +128,12 @@ class Checkpoints(Checkpoint):
         changed = [f"{key}: {before.get(key)} / {now[key]}" for key in now if before.get(key) != now[key]]
         if changed:
             say(f"the last bits may differ from those of an undisturbed run ({'; '.join(changed)}; before / now)")
+
+
+def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:
+    """Of a whole ``state_dict`` the weights that are evaluated: the moving average where there is one."""
+    prefix = AVERAGE if any(key.startswith(AVERAGE) for key in state) else NETWORK
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def check(path: Path, checkpoint: dict[str, Any], config: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from resnet_lightning.data.loader import Batch
 from resnet_lightning.presets import preset
 from resnet_lightning.randomness import stream_seed
+from resnet_lightning.training.averaging import Following, follower_of
 from resnet_lightning.training.metrics import Tally
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
 
@@ -38,9 +39,14 @@ class ImageClassifier(LightningModule):
         optimizer, scheduler: a file of ``conf/optimizer`` and of ``conf/scheduler``, by its name or by its keys.
         lr, weight_decay: of the optimizer, None for those of its file; ``lr`` is the peak of the schedule.
         label_smoothing: share of the target spread over all classes, in training only.
+        ema: decay a step of the moving average of the weights that is evaluated; 0 evaluates the weights themselves.
+        tta: ``flip`` evaluates the mean of the logits of an image and its mirror image, ``none`` the image.
         seed: of dropout.
         compiled: run the network through ``torch.compile``.
         schedule_epochs: length of the schedule; fewer epochs of training go through it faster. None = those trained.
+
+    Attributes:
+        average: the moving average, part of every checkpoint; None without ``ema``.
     """
 
     def __init__(
@@ -52,12 +58,16 @@ class ImageClassifier(LightningModule):
         lr: float | None = None,
         weight_decay: float | None = None,
         label_smoothing: float = 0.0,
+        ema: float = 0.0,
+        tta: str = "none",
         seed: int = 0,
         compiled: bool = False,
         schedule_epochs: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
+        self.average = follower_of(self.network) if ema else None
+        self.ema, self.tta = ema, tta
         if compiled:
             self.network.compile()
         self.optimizer_options = preset("optimizer", optimizer) if isinstance(optimizer, str) else optimizer
@@ -78,8 +88,26 @@ class ImageClassifier(LightningModule):
         """Map (N, C, H, W) normalised images to (N, num_classes) logits."""
         return cast(Tensor, self.network(images))
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network whose figures and weights are those of the run: ``average`` where there is one."""
+        return self.network if self.average is None else self.average
+
+    def evaluate(self, images: Tensor) -> Tensor:
+        """Logits (N, num_classes) of (N, C, H, W) normalised images as validation and test count them."""
+        logits = cast(Tensor, self.evaluated(images))
+        return (logits + self.evaluated(images.flip(3))) / 2 if self.tta == "flip" else logits
+
     def tally(self, split: str) -> Tally:
         return cast(Tally, self.tallies[f"{split}_tally"])
+
+    def on_train_start(self) -> None:
+        if self.average is not None:
+            self.following = Following(self.average, self.network, self.ema)
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        if self.average is not None:
+            self.following.step(self.global_step)
 
     def on_train_epoch_start(self) -> None:
         self.tally("train").reset()
@@ -149,7 +177,7 @@ class ImageClassifier(LightningModule):
 
     def _count(self, split: str, batch: Batch) -> Tensor:
         images, labels = batch[:2]
-        logits: Tensor = self(images)
+        logits = self.evaluate(images)
         self.tally(split).add(F.cross_entropy(logits, labels), logits, labels)
         return logits
 
