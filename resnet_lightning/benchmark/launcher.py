@@ -4,7 +4,6 @@ The same small jobs are run three ways, in turn, a few rounds: by our launcher (
 server), by Hydra's basic launcher (one after the other in one process, no protection), and as single commands.
 """
 
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnet_lightning.benchmark.rounds import ratios, spread_text
 from resnet_lightning.result import RunResult
 
 JOBS, ROUNDS = 4, 3
@@ -48,10 +48,6 @@ def records(place: Path, pattern: str) -> list[RunResult]:
     return sorted(found, key=lambda result: result.seed)
 
 
-def spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):6.2f}  ({min(values):.2f} to {max(values):.2f})"
-
-
 def main() -> None:
     ways = {"our launcher": ours, "Hydra's basic launcher": basic, "single commands": singly}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -73,11 +69,11 @@ def main() -> None:
                     overhead.append((times[name][-1] - sum(result.seconds or 0.0 for result in results)) / JOBS)
     print(f"{JOBS} jobs of {results[0].seconds:.1f} s, {ROUNDS} rounds in turn; seconds: median (minimum to maximum)")
     for name, values in times.items():
-        print(f"{name:<24} {spread(values)}")
-        print(f"{'  ratio to ours':<24} {spread([v / o for v, o in zip(values, times['our launcher'], strict=True)])}")
-    print(f"process start to first step, first job   {spread(first)}")
-    print(f"process start to first step, later jobs  {spread(later)}")
-    print(f"launcher, report and imports, per job    {spread(overhead)}")
+        print(f"{name:<24} {spread_text(values)}")
+        print(f"{'  ratio to ours':<24} {spread_text(ratios(values, times['our launcher']))}")
+    print(f"process start to first step, first job   {spread_text(first)}")
+    print(f"process start to first step, later jobs  {spread_text(later)}")
+    print(f"launcher, report and imports, per job    {spread_text(overhead)}")
 
 
 if __name__ == "__main__":

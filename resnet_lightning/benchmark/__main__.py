@@ -1,0 +1,181 @@
+"""``python -m resnet_lightning.benchmark``: how fast this machine trains, beside what people would use instead."""
+
+import datetime
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_lightning.benchmark.rounds import Effort, Row
+from resnet_lightning.checks import choose
+from resnet_lightning.config import ConfigError, DataError
+
+SECTIONS = ("training", "plain", "input", "overhead", "scaling")
+HELP = """\
+usage: python -m resnet_lightning.benchmark [only=training,plain] [rounds=5] [key=value ...]
+       python -m resnet_lightning.benchmark recommend=true model=resnet18 data=cifar10 [batch=128] [key=value ...]
+
+Measures on this machine, the ways in turn, several rounds, and writes benchmark.md and benchmark.csv: medians with
+minimum and maximum, ratios within a round. Nothing else should run meanwhile.
+
+  only       sections, of: training   images/s for precision x memory format x compile, and the share of the peak
+                           plain      against plain loops: torchvision data set, PIL transforms, DataLoader, float32
+                           input      loader and augmentation against torchvision (PIL and v2) and kornia
+                           overhead   of our Trainer set-up in a step, start of a run, loading of the data sets
+                           scaling    as batch, data set, image size and depth grow
+             (default: all of them)
+  rounds     how often each way has its turn (default: 5)
+  seconds    how long each turn is, about (default: 3)
+  folder     of the two files (default: outputs/benchmark)
+  quick      true makes everything tiny: to see that it works, the figures mean nothing
+  recommend  true prints the settings that train this network fastest here, with the commands
+  other keys are settings of a run, as in model=resnet10 data=mnist batch=64 threads=2; the sections training and input
+             use all of them, the others data.root, accelerator and threads
+
+What the launcher of a sweep costs: python -m resnet_lightning.benchmark.launcher
+Exit codes: 0 done, 2 bad setting, 130 interrupted (what was measured is written).
+"""
+OWN = {"only": "", "rounds": "5", "seconds": "3", "folder": "outputs/benchmark", "quick": "false", "recommend": "false"}
+MACHINE = ("data.root", "accelerator", "threads")  # settings that every section takes
+TINY = ["model=resnet10", "model.widths=[4,8,8]"]
+STANDARD = ["model=resnet18", "data=cifar10", "augment=crop_flip"]  # where the user names no model
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for.
+
+    Attributes:
+        settings: of the run that is measured.
+        machine: those of them that say where the data are and what trains.
+    """
+
+    sections: list[str]
+    effort: Effort
+    folder: Path
+    recommend: bool
+    settings: list[str]
+    machine: list[str]
+
+
+def parse(arguments: Sequence[str]) -> Asked:
+    """
+    Raises:
+        ConfigError: an argument that cannot be.
+    """
+    pairs = [argument.partition("=") for argument in arguments]
+    own = OWN | {key: value for key, _, value in pairs if key in OWN}
+    rest = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in OWN]
+    for key in ("quick", "recommend"):
+        choose(key, own[key], ("true", "false"))
+    sections = [name for name in own["only"].split(",") if name] or list(SECTIONS)
+    for name in sections:
+        choose("only", name, SECTIONS)
+    quick = own["quick"] == "true"
+    rounds = 1 if quick else positive("rounds", own["rounds"])
+    effort = Effort(int(rounds), 0.02 if quick else positive("seconds", own["seconds"]), quick)
+    named = any(argument.startswith("model=") for argument in rest)
+    settings = [*(TINY if quick else [] if named else STANDARD), *rest]
+    machine = [argument for argument in rest if argument.partition("=")[0] in MACHINE]
+    return Asked(sections, effort, Path(own["folder"]), own["recommend"] == "true", settings, machine)
+
+
+def positive(key: str, text: str) -> float:
+    try:
+        value = float(text) if key == "seconds" else int(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise ConfigError(f"{key}={text} is not possible: it must be a number above 0.")
+    return value
+
+
+def machine_line(arguments: Sequence[str], asked: Asked) -> str:
+    """What the figures belong to."""
+    import torch
+
+    from resnet_lightning import hardware
+    from resnet_lightning.benchmark.ours import compose
+    from resnet_lightning.benchmark.training import device_of
+
+    versions = hardware.versions()
+    device = hardware.device_name(device_of(compose(asked.settings)))
+    warning = "\n\n**quick=true: these figures mean nothing.**" if asked.effort.quick else ""
+    return (
+        f"`python -m resnet_lightning.benchmark {' '.join(arguments)}`\n\n{device}, {torch.get_num_threads()} threads; "
+        f"torch {versions['torch']}, lightning {versions['lightning']}, {versions['system']}; "
+        f"{datetime.date.today().isoformat()}. Median of {asked.effort.rounds} round(s), the ways in turn; ratios are "
+        f"medians of the ratios within a round, with the smallest and the largest.{warning}"
+    )
+
+
+def measures(asked: Asked) -> dict[str, Callable[[], tuple[list[Row], list[str]]]]:
+    """What each section calls; imports torch."""
+    from resnet_lightning.benchmark.against_plain import measure_plain
+    from resnet_lightning.benchmark.inputs import measure_input
+    from resnet_lightning.benchmark.ours import compose
+    from resnet_lightning.benchmark.overhead import measure_overhead
+    from resnet_lightning.benchmark.scaling import measure_scaling
+    from resnet_lightning.benchmark.training import measure_training
+
+    config = compose(asked.settings)
+    return {
+        "training": lambda: measure_training(config, asked.effort),
+        "plain": lambda: measure_plain(asked.machine, asked.effort),
+        "input": lambda: measure_input(config, asked.effort),
+        "overhead": lambda: measure_overhead(config, asked.machine, asked.effort),
+        "scaling": lambda: measure_scaling(asked.effort),
+    }
+
+
+def measure(arguments: Sequence[str], asked: Asked) -> None:
+    from resnet_lightning.benchmark.write import group_table, write
+
+    head = machine_line(arguments, asked)
+    found: list[Row] = []
+    missing: list[str] = []
+    of_section = measures(asked)
+    for section in asked.sections:
+        print(f"{section} ...", flush=True)
+        rows, skipped = of_section[section]()
+        found, missing = found + rows, missing + skipped
+        write(asked.folder, head, found, missing)
+        for group in dict.fromkeys(row.group for row in rows):
+            print(group_table([row for row in rows if row.group == group]), end="\n\n", flush=True)
+        for sentence in skipped:
+            print(sentence, flush=True)
+    print(asked.folder / "benchmark.md")
+
+
+def advise(arguments: Sequence[str], asked: Asked) -> None:
+    from resnet_lightning.benchmark.recommend import recommend
+    from resnet_lightning.benchmark.write import group_table, write
+
+    advice = recommend(asked.settings, asked.effort)
+    write(asked.folder, machine_line(arguments, asked), advice.rows, [])
+    for group in dict.fromkeys(row.group for row in advice.rows):
+        print(group_table([row for row in advice.rows if row.group == group]), end="\n\n")
+    print("\n".join(advice.lines))
+
+
+def main(arguments: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(HELP)
+        return 0
+    try:
+        asked = parse(arguments)
+        from resnet_lightning import hardware
+        from resnet_lightning.benchmark.ours import compose
+
+        hardware.set_threads(compose(asked.settings).threads, 1)
+        (advise if asked.recommend else measure)(arguments, asked)
+    except (ConfigError, DataError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

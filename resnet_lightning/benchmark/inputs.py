@@ -1,0 +1,199 @@
+"""The input path alone: from images in memory to augmented, normalised batches (N, C, H, W) on a device.
+
+Every library draws other parameters for every image: torchvision's transforms, both generations, therefore go image by
+image, as in a DataLoader; kornia and ours take a batch.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import transforms
+from torchvision.transforms import v2
+
+from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
+from resnet_lightning.benchmark.timing import Work, rate
+from resnet_lightning.benchmark.training import Variant, device_of, image_shape, variant_step
+from resnet_lightning.config import AugmentConfig, ColorJitterConfig, Config
+from resnet_lightning.data.augment import Augment
+from resnet_lightning.data.cache import ImageSet
+from resnet_lightning.data.loader import Batch, TrainLoader
+from resnet_lightning.hardware import pick_precision
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+BATCH, IMAGES = 128, 4096
+JITTER = ColorJitterConfig(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1)
+TOGGLES: dict[str, dict[str, Any]] = {
+    "crop and flip": {"random_crop": 4, "horizontal_flip": 0.5},
+    "normalisation alone": {},
+    "crop": {"random_crop": 4},
+    "flip": {"horizontal_flip": 0.5},
+    "resized crop": {"random_resized_crop": 0.5},
+    "rotation": {"rotation": 15},
+    "colour jitter": {"color_jitter": JITTER},
+    "grayscale": {"grayscale": 0.1},
+    "erasing": {"random_erasing": 0.5},
+    "all": {
+        "random_resized_crop": 0.5, "horizontal_flip": 0.5, "rotation": 15, "color_jitter": JITTER, "grayscale": 0.1,
+        "random_erasing": 0.5,
+    },
+}  # fmt: skip
+QUICK = ("crop and flip", "all")
+
+
+def settings_of(toggles: dict[str, Any]) -> AugmentConfig:
+    off: dict[str, Any] = {
+        "normalize": True, "horizontal_flip": 0.0, "random_crop": 0, "random_resized_crop": 0.0, "rotation": 0.0,
+        "color_jitter": ColorJitterConfig(0.0, 0.0, 0.0, 0.0), "grayscale": 0.0, "random_erasing": 0.0,
+    }  # fmt: skip
+    return AugmentConfig(**off | toggles)
+
+
+def torchvision_steps(of: ModuleType, augment: AugmentConfig, size: int, to_float: Sequence[Any]) -> Any:
+    """The usual pipeline from ``torchvision.transforms`` or ``.v2``, whose classes have the same names."""
+    jitter = augment.color_jitter
+    steps = [of.RandomCrop(size, padding=augment.random_crop)] if augment.random_crop else []
+    if augment.random_resized_crop:
+        steps.append(of.RandomResizedCrop(size, scale=(augment.random_resized_crop, 1.0)))
+    if augment.horizontal_flip:
+        steps.append(of.RandomHorizontalFlip(augment.horizontal_flip))
+    if augment.rotation:
+        bilinear = transforms.InterpolationMode.BILINEAR
+        steps.append(of.RandomRotation(augment.rotation, interpolation=bilinear))
+    if jitter.brightness:
+        steps.append(of.ColorJitter(jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue))
+    if augment.grayscale:
+        steps.append(of.RandomGrayscale(augment.grayscale))
+    steps += [*to_float, of.Normalize(MEAN, STD)]
+    if augment.random_erasing:
+        steps.append(of.RandomErasing(augment.random_erasing))
+    return of.Compose(steps)
+
+
+def kornia_steps(augment: AugmentConfig, size: int) -> nn.Module:
+    import kornia.augmentation as kornia
+
+    jitter, steps = augment.color_jitter, []
+    if augment.random_crop:
+        steps.append(kornia.RandomCrop((size, size), padding=augment.random_crop))
+    if augment.random_resized_crop:
+        steps.append(kornia.RandomResizedCrop((size, size), scale=(augment.random_resized_crop, 1.0)))
+    if augment.horizontal_flip:
+        steps.append(kornia.RandomHorizontalFlip(p=augment.horizontal_flip))
+    if augment.rotation:
+        steps.append(kornia.RandomRotation(augment.rotation, p=1.0))
+    if jitter.brightness:
+        strengths = (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
+        steps.append(kornia.ColorJitter(*strengths, p=1.0))
+    if augment.grayscale:
+        steps.append(kornia.RandomGrayscale(p=augment.grayscale))
+    steps.append(kornia.Normalize(torch.tensor(MEAN), torch.tensor(STD)))
+    if augment.random_erasing:
+        steps.append(kornia.RandomErasing(p=augment.random_erasing))
+    return nn.Sequential(*steps)
+
+
+def endless(make: Callable[[], Any]) -> Work:
+    """The next batch of a loader that begins anew when it ends."""
+
+    def batches() -> Any:
+        while True:
+            yield from make()
+
+    iterator = batches()
+    return lambda: next(iterator)
+
+
+def ours(images: Tensor, augment: AugmentConfig, device: torch.device, batch: int = BATCH) -> Work:
+    """Our loader and augmentation as a run uses them, on (N, C, H, W) uint8 images of noise."""
+    channels = images.shape[1]
+    change = Augment(augment, MEAN[:channels], STD[:channels])
+    data = ImageSet(images.to(device), torch.zeros(len(images), dtype=torch.int64, device=device))
+    loader = TrainLoader(data, torch.arange(len(images)), batch, device, 0, lambda: 0, change.draws)
+
+    def augmented(part: Batch) -> Tensor:
+        assert part.draws is not None
+        return change(part.images, part.draws)
+
+    return endless(lambda: map(augmented, loader))
+
+
+def shuffled(count: int) -> Any:
+    return torch.randperm(count).split(BATCH)
+
+
+def pil(images: Tensor, augment: AugmentConfig) -> Work:
+    change = torchvision_steps(transforms, augment, images.shape[3], [transforms.ToTensor()])
+    arrays = images.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def batches() -> Any:
+        return (torch.stack([change(Image.fromarray(arrays[i])) for i in part]) for part in shuffled(len(arrays)))
+
+    return endless(batches)
+
+
+def tensors(images: Tensor, augment: AugmentConfig) -> Work:
+    change = torchvision_steps(v2, augment, images.shape[3], [v2.ToDtype(torch.float32, scale=True)])
+    return endless(lambda: (torch.stack([change(images[i]) for i in part]) for part in shuffled(len(images))))
+
+
+def kornia_batches(images: Tensor, augment: AugmentConfig, device: torch.device) -> Work:
+    change, images = kornia_steps(augment, images.shape[3]).to(device), images.to(device)
+    return endless(lambda: (change(images[part.to(device)] / 255) for part in shuffled(len(images))))
+
+
+def ways_of(images: Tensor, augment: AugmentConfig, device: torch.device, effort: Effort) -> dict[str, Any]:
+    """Images/s of every library that is here; torchvision's transforms work on the CPU whatever trains."""
+    work = {"torchvision, PIL": pil(images, augment), "torchvision v2, tensors": tensors(images, augment)}
+    if find_spec("kornia"):
+        work["kornia"] = kornia_batches(images, augment, device)
+    work["ours"] = ours(images, augment, device)
+    return {name: rate(batch, BATCH, effort.seconds / 3, device) for name, batch in work.items()}
+
+
+def measure_toggles(size: int, device: torch.device, effort: Effort) -> list[Row]:
+    images = torch.randint(0, 256, (256 if effort.quick else IMAGES, 3, size, size), dtype=torch.uint8)
+    found = []
+    for name, toggles in TOGGLES.items():
+        if effort.quick and name not in QUICK:
+            continue
+        ways = ways_of(images, settings_of(toggles), device, effort)
+        group = f"{name}, 3x{size}x{size}, batch {BATCH}, {where(device)}"
+        found += rows("input", group, "images/s", interleave(ways, effort.rounds))
+    return found
+
+
+def where(device: torch.device) -> str:
+    return "one CPU core" if device.type == "cpu" else f"{device.type} (torchvision: one CPU core)"
+
+
+def measure_share(config: Config, effort: Effort) -> list[Row]:
+    """Loader and augmentation of the user's settings beside the training step that they feed, on as many threads."""
+    device = device_of(config)
+    images = torch.randint(0, 256, (max(config.batch, IMAGES), *image_shape(config)), dtype=torch.uint8)
+    variant = Variant(pick_precision(config.precision, device.type), "channels_last", False)
+    work: dict[str, Work] = {
+        "training step": variant_step(config, variant, device),
+        "loader and augmentation": ours(images, config.augment, device, config.batch),
+    }
+    speeds = {name: rate(part, 1.0, effort.seconds, device) for name, part in work.items()}
+    figures = interleave(speeds, effort.rounds)
+    milliseconds = {name: [1000 / value for value in values] for name, values in figures.items()}
+    return rows("input", f"data path of {config.model.name}, batch {config.batch}", "ms a step", milliseconds)
+
+
+def measure_input(config: Config, effort: Effort) -> tuple[list[Row], list[str]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = measure_toggles(config.data.image_size, torch.device("cpu"), effort)
+        if device_of(config).type != "cpu":
+            found += measure_toggles(config.data.image_size, device_of(config), effort)
+    finally:
+        torch.set_num_threads(threads)
+    missing = [] if find_spec("kornia") else ["kornia is not installed: pip install 'resnet-lightning[benchmark]'."]
+    return found + measure_share(config, effort), missing

@@ -1,0 +1,86 @@
+"""Our training as ``python -m resnet_lightning`` does it, a few steps at a time: data module, classifier, Trainer."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from resnet_lightning import hardware
+from resnet_lightning.benchmark.timing import finish
+from resnet_lightning.cli import compose_all
+from resnet_lightning.config import Config
+from resnet_lightning.data.datamodule import ImageDataModule
+from resnet_lightning.run import build_classifier, build_trainer, quiet_lightning
+
+WARM_UP = 3  # steps that are not timed
+
+
+def compose(arguments: Sequence[str]) -> Config:
+    """
+    Raises:
+        ConfigError: a setting that cannot be.
+    """
+    return compose_all(list(arguments), multirun=False).jobs[0][1]
+
+
+class StepClock(Checkpoint):
+    """Seconds from the end of step ``WARM_UP`` to the end of the last one.
+
+    A checkpoint callback that saves nothing: without one the Trainer brings its own.
+    """
+
+    def __init__(self) -> None:
+        self.start = self.seconds = 0.0
+        self.steps = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.steps = batch_idx + 1 - WARM_UP
+        if self.steps == 0 or trainer.is_last_batch:
+            finish(pl_module.device)
+            now = time.perf_counter()
+            self.start, self.seconds = (now, 0.0) if self.steps == 0 else (self.start, now - self.start)
+
+
+class OurTraining:
+    """Trains the same network again and again, ``steps`` at a time, each time with a new Trainer.
+
+    Raises:
+        ConfigError: a setting that cannot be.
+        DataError: the data are not here.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        quiet_lightning()
+        self.config = config = compose(arguments)
+        self.data = ImageDataModule(config.data, config.augment, config.batch, config.eval_batch, config.seed)
+        self.data.prepare_data()
+        self.data.setup()
+        self.every_image = self.data.train_index
+        self.classifier = build_classifier(config, self.data)
+        self.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))
+
+    def step_seconds(self, steps: int) -> float:
+        """Seconds a step, as the mean over ``steps``; at most those of an epoch."""
+        clock = StepClock()
+        self.data.train_index = self.every_image[: (steps + WARM_UP) * self.config.batch]
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = build_trainer(self.config, Path(folder), self.precision, [clock])
+            trainer.fit_loop.max_epochs = 1
+            trainer.limit_val_batches = 0
+            trainer.fit(self.classifier, datamodule=self.data)
+        return clock.seconds / clock.steps
+
+    def images_per_second(self, steps: int) -> float:
+        return self.config.batch / self.step_seconds(steps)
+
+    def steps_in(self, seconds: float) -> int:
+        """Warm up, and say how many steps fit into ``seconds``."""
+        self.step_seconds(2)
+        most = len(self.every_image) // self.config.batch - WARM_UP
+        return min(most, max(4, round(seconds / self.step_seconds(3))))

@@ -1,0 +1,112 @@
+"""What is not training: our Trainer set-up in each step, the start of a process, the loading of a data set.
+
+The cost of a sweep's launcher is measured by ``python -m resnet_lightning.benchmark.launcher``.
+"""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from resnet_lightning.benchmark.ours import OurTraining, compose
+from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
+from resnet_lightning.benchmark.timing import finish, mean_seconds
+from resnet_lightning.benchmark.training import autocast, build_network, device_of, place
+from resnet_lightning.config import Config, DataError
+from resnet_lightning.data import cache
+from resnet_lightning.data.loader import TrainLoader
+from resnet_lightning.result import RunResult
+from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
+
+TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16"]
+FILES = {"mnist": "", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
+
+
+def bare_loop(training: OurTraining) -> Callable[[int], float]:
+    """Seconds a step without Trainer, module and metrics: the same data, network, loss, optimizer and schedule."""
+    config, data, device = training.config, training.data, device_of(training.config)
+    network = place(build_network(config), device)
+    optimizer = build_optimizer(network, config.optimizer, config.lr, config.weight_decay)
+    scheduler = build_scheduler(optimizer, config.scheduler, 1000, 1000)
+    placed = cache.ImageSet(*(part.to(device) for part in data.data.train))
+
+    def run(steps: int) -> float:
+        index = training.every_image[: steps * config.batch]
+        loader = TrainLoader(placed, index, config.batch, device, config.seed, lambda: 0, data.augment.draws)
+        finish(device)
+        start = time.perf_counter()
+        for images, labels, draws in loader:
+            assert draws is not None
+            with autocast(training.precision, device):
+                loss = F.cross_entropy(network(data.augment(images, draws)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+        finish(device)
+        return (time.perf_counter() - start) / steps
+
+    run(4)
+    return run
+
+
+def measure_step(machine: list[str], effort: Effort) -> list[Row]:
+    training = OurTraining([*TINY, *machine])
+    steps = training.steps_in(effort.seconds)
+    bare = bare_loop(training)
+    ways = {"bare loop": lambda: 1000 * bare(steps), "our Trainer set-up": lambda: 1000 * training.step_seconds(steps)}
+    figures = interleave(ways, effort.rounds)
+    figures["difference"] = [ours - base for base, ours in zip(*figures.values(), strict=True)]
+    return rows("overhead", f"a step of a tiny network, {steps} steps", "ms a step", figures)
+
+
+def measure_start(machine: list[str], effort: Effort) -> list[Row]:
+    """One run of the command on 64 images, with everything that it writes."""
+    figures: dict[str, list[float]] = {"process start to first step": [], "whole command": []}
+    arguments = [*TINY, *machine, "data.train_limit=64", "data.test_limit=64", "data.val_size=64", "epochs=1"]
+    for _ in range(effort.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "resnet_lightning", *arguments, f"hydra.run.dir={folder}/run"]
+            start = time.perf_counter()
+            subprocess.run(command, cwd=folder, check=True, capture_output=True)
+            figures["whole command"].append(time.perf_counter() - start)
+            result = RunResult.read(Path(folder) / "run")
+        figures["process start to first step"].append(result.startup_seconds or float("nan"))
+    return rows("overhead", "start of a run", "s", figures)
+
+
+def measure_loading(name: str, config: Config, effort: Effort) -> list[Row]:
+    """Seconds until the tensors are there: the first time, when the cache is made, and every other time."""
+    from dataclasses import replace
+
+    figures: dict[str, list[float]] = {"warm (the cache is there)": [], "cold (the cache is made)": []}
+    files = Path(config.data.root).absolute() / FILES[name]
+    for _ in range(effort.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            if FILES[name]:
+                (Path(folder) / FILES[name]).symlink_to(files)
+            data = replace(compose([f"data={name}"]).data, root=folder)
+            for case in reversed(figures):
+                seconds = mean_seconds(lambda data=data: cache.load(data), 1, torch.device("cpu"))  # type: ignore[misc]
+                figures[case].append(seconds)
+    return rows("overhead", f"loading {name}", "s", figures)
+
+
+def measure_overhead(config: Config, machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
+    machine = [f"data.root={Path(config.data.root).absolute()}", *machine]
+    found, missing = measure_step(machine, effort) + measure_start(machine, effort), []
+    for name, files in FILES.items():
+        try:
+            if not (Path(config.data.root) / files).exists() and files:
+                raise DataError(f"{config.data.root} has no {files}.")
+            found += measure_loading(name, config, effort)
+        except DataError as error:
+            missing.append(f"Loading {name}: skipped. {error}")
+        if effort.quick:
+            break
+    return found, missing

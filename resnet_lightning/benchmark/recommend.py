@@ -1,0 +1,167 @@
+"""Which settings train a network fastest on this machine: precision, compile, batch, jobs at the same time, threads."""
+
+import multiprocessing
+import queue
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from resnet_lightning.benchmark.ours import compose
+from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
+from resnet_lightning.benchmark.timing import mean_seconds, rate, repetitions
+from resnet_lightning.benchmark.training import Variant, device_of, precisions, prepare, variant_step
+from resnet_lightning.config import Config
+from resnet_lightning.report.labels import count
+
+WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
+BATCHES = (32, 64, 128, 256, 512)
+MOST_JOBS = 8
+LONGEST = 600  # seconds until a job is given up
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The settings that train fastest, and what they are compared with."""
+
+    rows: list[Row]
+    lines: list[str]  # the settings in words, then the commands
+
+
+def simplest_of_the_best(speeds: Mapping[Any, float]) -> Any:
+    """The first key, from the simplest on, that no other is faster than by more than ``WORTH``."""
+    best = max(speeds.values())
+    return next(key for key, speed in speeds.items() if speed >= best / (1 + WORTH))
+
+
+def speeds_of(ways: Mapping[Any, Callable[[], float]], rounds: int) -> tuple[dict[Any, float], dict[str, list[float]]]:
+    figures = interleave({str(key): way for key, way in ways.items()}, rounds)
+    return {key: statistics.median(figures[str(key)]) for key in ways}, figures
+
+
+def best_variant(config: Config, effort: Effort) -> tuple[Variant, list[Row], list[str]]:
+    """Precision and compile, the simplest first; with a sentence on when compiling has paid for itself."""
+    device = device_of(config)
+    compiled = (False,) if effort.quick else (False, True)
+    candidates = [Variant(p, "channels_last", c) for c in compiled for p in precisions(device.type)]
+    prepared, problems = prepare(config, candidates, device, effort)
+    ways = {variant: ready.way for variant, ready in prepared.items()}
+    speeds, figures = speeds_of(ways, effort.rounds)
+    best: Variant = simplest_of_the_best(speeds)
+    found = rows("recommend", f"{config.model.name}, batch {config.batch}: precision and compile", "images/s", figures)
+    if best.compiled:
+        eager = best._replace(compiled=False)
+        cost = prepared[best].warm_up - prepared[eager].warm_up
+        images = cost / (1 / speeds[eager] - 1 / speeds[best])
+        problems.append(
+            f"compile=true costs {cost:.0f} s at the start, and pays from {images:,.0f} training images on."
+        )
+    return best, found, problems
+
+
+def best_batch(config: Config, variant: Variant, effort: Effort) -> tuple[int, list[Row]]:
+    device = device_of(config)
+    ways = {
+        batch: rate(variant_step(replace(config, batch=batch), variant, device), batch, effort.seconds, device)
+        for batch in (BATCHES[:2] if effort.quick else BATCHES)
+    }
+    speeds, figures = speeds_of(ways, effort.rounds)
+    return simplest_of_the_best(speeds), rows("recommend", f"{config.model.name}: batch", "images/s", figures)
+
+
+def job(arguments: list[str], variant: Variant, threads: int, seconds: float, begin: Any, results: Any) -> None:
+    """One of several at the same time: images/s, measured while the others measure too."""
+    torch.set_num_threads(threads)
+    try:
+        config = compose(arguments)
+        device = device_of(config)
+        step = variant_step(config, variant, device)
+        begin.wait()
+        times = repetitions(step, seconds, device)
+        begin.wait()
+        results.put(config.batch / mean_seconds(step, times, device))
+    except Exception:  # out of memory: the others need not wait
+        begin.abort()
+        results.put(0.0)
+
+
+def together(arguments: list[str], variant: Variant, jobs: int, threads: int, seconds: float) -> float:
+    """Images/s of all of ``jobs`` processes that train at the same time on the same device; 0 if they do not fit."""
+    context = multiprocessing.get_context("spawn")
+    begin, results = context.Barrier(jobs), context.Queue()
+    work = (arguments, variant, threads, seconds, begin, results)
+    processes = [context.Process(target=job, args=work, daemon=True) for _ in range(jobs)]
+    for process in processes:
+        process.start()
+    try:
+        speeds = [results.get(timeout=LONGEST) for _ in processes]
+        for process in processes:
+            process.join()
+    except queue.Empty:  # one was killed
+        return 0.0
+    finally:
+        for process in processes:
+            process.kill()
+    return sum(speeds) if all(speeds) else 0.0
+
+
+def shares(kind: str, cores: int) -> list[tuple[int, int]]:
+    """(jobs, threads of each) to compare: all cores for one job, then for two, four ..."""
+    most = cores if kind == "cpu" else 4
+    return [(jobs, max(1, cores // jobs)) for jobs in (1, 2, 4, MOST_JOBS) if jobs <= most]
+
+
+def share_text(jobs: int, threads: int) -> str:
+    return f"{count(jobs, 'job')} of {count(threads, 'thread')}"
+
+
+def best_share(
+    arguments: list[str], config: Config, variant: Variant, effort: Effort
+) -> tuple[tuple[int, int], list[Row]]:
+    ways: dict[Any, Callable[[], float]] = {
+        (jobs, threads): lambda jobs=jobs, threads=threads: together(arguments, variant, jobs, threads, effort.seconds)  # type: ignore[misc]
+        for jobs, threads in shares(device_of(config).type, torch.get_num_threads())
+    }
+    speeds, figures = speeds_of(ways, min(effort.rounds, 3))
+    named = {share_text(*share): figures[str(share)] for share in ways}
+    found = rows("recommend", f"{config.model.name}: jobs at the same time, images/s of all", "images/s", named)
+    return simplest_of_the_best(speeds), found
+
+
+def without(arguments: Sequence[str], *keys: str) -> list[str]:
+    return [argument for argument in arguments if argument.partition("=")[0] not in keys]
+
+
+def recommend(arguments: list[str], effort: Effort) -> Advice:
+    """Measure one kind of setting after the other, each with the best of those before.
+
+    Args:
+        arguments: settings of the run, as on the command line; a batch that they name is kept.
+    """
+    config = compose(arguments)
+    variant, found, notes = best_variant(config, effort)
+    batch = config.batch
+    if not any(argument.startswith("batch=") for argument in arguments):
+        batch, more = best_batch(config, variant, effort)
+        found += more
+        notes.append(f"batch={batch} is chosen for speed alone: the learning rate that suits it is another question.")
+    chosen = [*without(arguments, "precision", "compile", "threads", "batch"), f"batch={batch}"]
+    eager = variant._replace(compiled=False)  # the share of the cores hardly depends on it, and several would compile
+    (jobs, threads), more = best_share(chosen, config, eager, effort)
+    threads_of_one, text = torch.get_num_threads(), " ".join([*chosen, *variant_settings(variant)])
+    compiled = "compiled" if variant.compiled else "not compiled"
+    lines = [
+        f"precision {variant.precision}, {compiled}, batch {batch}; a single run on {count(threads_of_one, 'thread')}, "
+        f"a sweep as {share_text(jobs, threads)} a device.",
+        *notes,
+        f"python -m resnet_lightning {text} threads={threads_of_one}",
+        f"python -m resnet_lightning --multirun {text} seed=0,1,2 launcher.jobs_per_device={jobs} "
+        f"launcher.threads_per_job={threads}",
+    ]
+    return Advice(found + more, lines)
+
+
+def variant_settings(variant: Variant) -> list[str]:
+    return [f"precision={variant.precision}", *(["compile=true"] if variant.compiled else [])]
