@@ -5,7 +5,7 @@ VENV ?= .venv
 PIP_ARGS ?=
 RUN = $(VENV)/bin/python -m
 
-.PHONY: help install dev demo reports test test-slow lint audit format clean
+.PHONY: help install dev demo reports benchmark test test-slow lint audit format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: install  ## four runs on real MNIST and their comparison: about three minu
 
 reports: install  ## the five course reports again and a page for each; make reports scale=0.02 takes minutes
 	$(RUN) resnet_lightning.reproduce $(if $(scale),scale=$(scale) epochs_scale=$(scale) data.test_limit=1000)
+
+benchmark: install  ## how fast this machine trains, beside what people would use instead; keep it free meanwhile
+	$(RUN) resnet_lightning.benchmark
 
 test: dev  ## the tests
 	$(RUN) pytest
