@@ -55,7 +55,8 @@ class Loader:
         return torch.cat([chosen[self.rank :: self.processes] for chosen in self.index.split(self.batch)])
 
     def take(self, chosen: Tensor, draws: Tensor | None = None) -> Batch:
-        return Batch(self.data.images[chosen], self.data.labels[chosen], draws)
+        """Images and labels at these positions; ``index_select`` copies whole images, indexing goes byte by byte."""
+        return Batch(self.data.images.index_select(0, chosen), self.data.labels.index_select(0, chosen), draws)
 
 
 class TrainLoader(Loader):
