@@ -89,7 +89,7 @@ class Section(NamedTuple):
 
 
 def sections() -> list[Section]:
-    """Everything that can be set, as ``--help`` and the README show it."""
+    """Everything that can be set, as ``--help`` and ``docs/settings.md`` show it."""
     types = type_names()
     flat = entries(conf_folder() / "config.yaml")
 
@@ -149,7 +149,7 @@ def help_text() -> str:
 
 
 def settings_tables() -> str:
-    """The same as Markdown, for the README."""
+    """The same as Markdown, for ``docs/settings.md``."""
     parts = []
     for title, rows in sections():
         lines = [f"| `{key}` | {value} | {meaning} |" for key, value, meaning in rows]

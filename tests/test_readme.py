@@ -1,20 +1,25 @@
-"""The README says what the files say."""
+"""The README and docs/ say what the files say, and name nothing that is not there."""
 
 from pathlib import Path
+
+import pytest
 
 from resnet_lightning.help import settings_tables
 
 ROOT = Path(__file__).parents[1]
 
 
-def test_readme_lists_every_setting_as_it_is():
-    text = (ROOT / "README.md").read_text()
+def test_every_setting_is_listed_as_it_is():
+    text = (ROOT / "docs" / "settings.md").read_text()
     table = text.split("<!-- settings -->\n")[1].split("\n<!-- /settings -->")[0]
     assert table == settings_tables(), "put what resnet_lightning.help.settings_tables() gives between the marks"
 
 
-def test_pictures_of_the_readme_exist():
-    text = (ROOT / "README.md").read_text()
-    for part in text.split("](")[1:]:
-        target = part.split(")")[0]
-        assert target.startswith("http") or (ROOT / target).exists(), target
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh-CN.md", *sorted(p.name for p in (ROOT / "docs").glob("*.md"))]
+)
+def test_links_lead_somewhere(page):
+    path = ROOT / page if page.startswith("README") else ROOT / "docs" / page
+    for part in path.read_text(encoding="utf-8").split("](")[1:]:
+        target = part.split(")")[0].split("#")[0]
+        assert not target or target.startswith("http") or (path.parent / target).exists(), target
