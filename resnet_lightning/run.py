@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import subprocess
+import threading
 import traceback
 import warnings
 from contextlib import nullcontext
@@ -133,8 +134,15 @@ def quiet_lightning() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     logging.raiseExceptions = False  # a line that does not fit on a full disk is no traceback on the console
+    threading.excepthook = pass_over_full_disk
     warnings.filterwarnings("ignore", module="lightning.*")
     warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")  # a skipped first step in 16-bit
+
+
+def pass_over_full_disk(failure: threading.ExceptHookArgs) -> None:
+    """TensorBoard's thread hands its OSError to the run, which says it in a sentence; it need not print it as well."""
+    if not issubclass(failure.exc_type, OSError):
+        threading.__excepthook__(failure)
 
 
 def git_commit() -> str | None:

@@ -4,6 +4,8 @@ import csv
 import logging
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +44,17 @@ class Events:
 
     def scalars(self, metrics: dict[str, float], epoch: int, moment: float | None = None) -> None:
         """Write points; ``moment`` is when they were made, in seconds since 1970, None for now."""
-        for name, value in metrics.items():
-            if math.isfinite(value):
-                self.writer.add_scalar(name, value, epoch, walltime=moment)
-        self.flush()
-
-    def flush(self) -> None:
-        """
-        Raises:
-            OSError: with the folder, which the error of TensorBoard's writer does not name.
-        """
-        try:
+        with self._named():
+            for name, value in metrics.items():
+                if math.isfinite(value):
+                    self.writer.add_scalar(name, value, epoch, walltime=moment)
             self.writer.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name the folder in an OSError, which that of TensorBoard's writer does not; it comes with any later call."""
+        try:
+            yield
         except OSError as error:
             raise OSError(error.errno, error.strerror or str(error), f"{self.folder}/events.out.tfevents") from error
 
@@ -62,13 +63,15 @@ class Events:
         try:
             self.scalars(metrics, epoch)
             self._add(hparams.session_end(success))
-            self.writer.close()
+            with self._named():
+                self.writer.close()
         except OSError as error:
             log.warning(f"{error.filename or self.folder} ends early ({error.strerror})")
 
     def _add(self, summary: Any) -> None:
-        self.writer._get_file_writer().add_summary(summary)
-        self.flush()
+        with self._named():
+            self.writer._get_file_writer().add_summary(summary)
+            self.writer.flush()
 
 
 class Tracking(Callback):
