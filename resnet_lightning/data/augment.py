@@ -79,9 +79,11 @@ class Augment:
             (N, C, H, W) float32, channels last.
         """
         chosen = {name: draws[:, columns] for name, columns in self.columns.items()}
-        pixels = images.float()
-        if chosen.keys() & {"crop", "flip", "rotation"}:
-            pixels = resample(pixels, *self.geometry(chosen, pixels.shape), rotated="rotation" in chosen)
+        if self.config.rotation or self.config.random_resized_crop:
+            window, matrix = self.geometry(chosen, images.shape)
+            pixels = resample(images.float(), matrix, window, rotated="rotation" in chosen)
+        else:
+            pixels = self.move(images, chosen).float()
         pixels = self.colour(pixels, chosen)
         if "erasing" in chosen:
             pixels = self.erase(pixels, chosen["erasing"])
@@ -91,8 +93,33 @@ class Augment:
         """Only scale and normalise, for validation and test: (N, C, H, W) uint8 -> float32, channels last."""
         return self.colour(images.float(), {}).contiguous(memory_format=torch.channels_last)
 
+    def move(self, images: Tensor, chosen: dict[str, Tensor]) -> Tensor:
+        """Crop and mirror (N, C, H, W) images; between whole pixels nothing has to be resampled."""
+        if not chosen.keys() & {"crop", "flip"}:
+            return images
+        device, padding, height = images.device, self.config.random_crop, images.shape[2]
+        x, y = torch.arange(images.shape[3], device=device), torch.arange(height, device=device).expand(len(images), -1)
+        if "flip" in chosen:
+            x = torch.where(self.mirrored(chosen)[:, None], x.flip(0), x)
+        if padding:
+            corner = self.corner(chosen).long() + padding
+            x, y = x + corner[:, :1], y + corner[:, 1:]
+            images = F.pad(images, [padding] * 4)
+        place = y[:, :, None] * images.shape[3] + x.expand(len(images), -1)[:, None, :]  # (N, H, W) in the flat image
+        index = place.flatten(1)[:, None].expand(-1, images.shape[1], -1)
+        moved: Tensor = images.flatten(2).gather(2, index).unflatten(2, place.shape[1:])
+        return moved
+
+    def mirrored(self, chosen: dict[str, Tensor]) -> Tensor:
+        """(N,) bool"""
+        return chosen["flip"][:, 0] < self.config.horizontal_flip
+
+    def corner(self, chosen: dict[str, Tensor]) -> Tensor:
+        """Left and top (N, 2) of a random crop, in whole pixels of the image without its padding."""
+        return torch.floor(chosen["crop"] * (2 * self.config.random_crop + 1)) - self.config.random_crop
+
     def geometry(self, chosen: dict[str, Tensor], shape: torch.Size) -> tuple[Tensor, Tensor]:
-        """Matrices (N, 2, 3) from output to input pixels, and windows (N, 4) = left, top, width, height of the crop."""
+        """Windows (N, 4) = left, top, width, height of the crop, and matrices (N, 2, 3) from output to input pixels."""
         count, _, height, width = shape
         device = next(iter(chosen.values())).device
         window = constant((0.0, 0.0, width, height), device).repeat(count, 1)
@@ -100,25 +127,25 @@ class Augment:
             area = (self.config.random_resized_crop, 1.0)
             window = torch.stack(random_boxes(chosen["crop"], area, CROP_RATIO, height, width, (height, width)), dim=1)
         elif self.config.random_crop:
-            padding = self.config.random_crop
-            window[:, :2] = torch.floor(chosen["crop"] * (2 * padding + 1)) - padding
+            window[:, :2] = self.corner(chosen)
         mirror = torch.ones(count, device=device)
         if "flip" in chosen:
-            mirror = torch.where(chosen["flip"][:, 0] < self.config.horizontal_flip, -1.0, 1.0)
+            mirror = torch.where(self.mirrored(chosen), -1.0, 1.0)
         angle = torch.zeros(count, device=device)
         if "rotation" in chosen:
             angle = torch.deg2rad(spread(chosen["rotation"][:, 0], self.config.rotation))
-        return affine(window, mirror, angle, height, width), window
+        return window, affine(window, mirror, angle, height, width)
 
     def colour(self, pixels: Tensor, chosen: dict[str, Tensor]) -> Tensor:
         """Apply all colour toggles and the normalisation to (N, C, H, W) pixels between 0 and 255."""
         mean, std = constant(self.mean, pixels.device), constant(self.std, pixels.device)
         if not chosen.keys() & {"brightness", "contrast", "saturation", "hue", "grayscale"}:
-            return torch.addcmul((-mean / std)[:, None, None], pixels, (1 / (255 * std))[:, None, None])
+            return (pixels * (1 / (255 * std))[:, None, None]).sub_((mean / std)[:, None, None])
         matrix, offset = self.colour_matrix(pixels.mean(dim=(2, 3)) / 255, chosen)
         matrix, offset = matrix / (255 * std[:, None]), (offset - mean) / std
         out = torch.baddbmm(offset[:, :, None], matrix, pixels.flatten(2)).view_as(pixels)
-        return out.clamp((-mean / std)[:, None, None], ((1 - mean) / std)[:, None, None])
+        # not clamp: with bounds for each channel it takes four times as long on a CPU
+        return torch.minimum(torch.maximum(out, (-mean / std)[:, None, None]), ((1 - mean) / std)[:, None, None])
 
     def colour_matrix(self, average: Tensor, chosen: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Matrix (N, C, C) and offset (N, C) of all colour toggles on pixels 0..1; ``average`` is (N, C), per image.
@@ -246,21 +273,22 @@ def resample(pixels: Tensor, matrix: Tensor, window: Tensor, rotated: bool) -> T
     """
     count, _, height, width = pixels.shape
     device = pixels.device
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device, dtype=torch.float32),
-        torch.arange(width, device=device, dtype=torch.float32),
-        indexing="ij",
-    )
-    base = torch.stack([x.flatten(), y.flatten(), torch.ones(height * width, device=device)])  # (3, H * W)
-    place = matrix @ base  # (N, 2, H * W), input pixels
-    start, extent = window[:, :2, None], window[:, 2:, None]
-    weight = None
-    if rotated:  # a pixel whose centre is beyond the edge fades out over the width of one output pixel
-        size = constant(((width,), (height,)), device)
-        inside = torch.minimum(place - start + 0.5, start + extent - 0.5 - place) * size / extent + 0.5
-        weight = inside.clamp(0, 1).prod(dim=1).view(count, 1, height, width)
-    place = torch.minimum(torch.maximum(place, start), start + extent - 1)
-    size = constant((width, height), device)
-    grid = (2 * place.transpose(1, 2) + 1) / size - 1  # grid_sample counts from -1 to 1, edge to edge
-    out = F.grid_sample(pixels, grid.view(count, height, width, 2), padding_mode="zeros", align_corners=False)
-    return out if weight is None else out * weight
+    x, y = torch.arange(width, device=device), torch.arange(height, device=device)
+    base = torch.stack([x.repeat(height), y.repeat_interleave(width)]).float()  # (2, H * W), output pixels
+    size = constant(((width,), (height,)), device)
+    low = (2 * window[:, :2, None] + 1) / size - 1  # first and last pixel of the window, (N, 2, 1)
+    extent = window[:, 2:, None]
+    high = low + 2 * (extent - 1) / size
+    # grid_sample counts from -1 to 1, edge to edge: the matrix is brought to these units, not every pixel
+    shift = (2 * matrix[:, :, 2:] + 1) / size - 1
+    place = torch.baddbmm(shift, matrix[:, :, :2] * 2 / size, base.expand(count, -1, -1))  # (N, 2, H * W)
+    inside = torch.minimum(torch.maximum(place, low), high)
+    grid = inside.transpose(1, 2).unflatten(1, (height, width))
+    out = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+    if not rotated:
+        return out
+    # a pixel whose centre is beyond the edge of the window fades out over the width of one output pixel
+    steep = size**2 / (2 * extent)
+    edge = (high - low) / 2 * steep + size / (2 * extent) + 0.5
+    share = (place - (low + high) / 2).abs_().mul_(-steep).add_(edge).clamp_(0, 1)
+    return out * share.prod(dim=1).view(count, 1, height, width)
