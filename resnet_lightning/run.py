@@ -75,6 +75,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         log.info(f"finished before\n{closing_lines(result, folder)}")
         return result
     quiet_lightning()
+    hardware.keep_freed_memory()
     threads = hardware.set_threads(config.threads, device_count(config.devices) or 1)
     result = RunResult(
         status="running",

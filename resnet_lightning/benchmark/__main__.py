@@ -167,6 +167,7 @@ def main(arguments: Sequence[str]) -> int:
         from resnet_lightning import hardware
         from resnet_lightning.benchmark.ours import compose
 
+        hardware.keep_freed_memory()
         hardware.set_threads(compose(asked.settings).threads, 1)
         (advise if asked.recommend else measure)(arguments, asked)
     except (ConfigError, DataError) as error:

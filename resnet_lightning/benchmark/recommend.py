@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from resnet_lightning import hardware
 from resnet_lightning.benchmark.ours import compose
 from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
 from resnet_lightning.benchmark.timing import mean_seconds, rate, repetitions
@@ -73,6 +74,7 @@ def best_batch(config: Config, variant: Variant, effort: Effort) -> tuple[int, l
 
 def job(arguments: list[str], variant: Variant, threads: int, seconds: float, begin: Any, results: Any) -> None:
     """One of several at the same time: images/s, measured while the others measure too."""
+    hardware.keep_freed_memory()
     torch.set_num_threads(threads)
     try:
         config = compose(arguments)

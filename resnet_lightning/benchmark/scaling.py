@@ -55,6 +55,7 @@ def batches_of(count: int) -> Work:
 
 def peak_memory_of(make: Callable[..., Work], argument: object, threads: int) -> float:
     """Peak memory in MiB of this process, or of its GPU, after three times that work."""
+    hardware.keep_freed_memory()
     torch.set_num_threads(threads)
     work = make(argument)
     for _ in range(3):
