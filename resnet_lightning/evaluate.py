@@ -27,7 +27,11 @@ and the normalisation that of the run. Classes of other data are matched by name
 @dataclass
 class EvaluateOptions:
     split: str = option("test", "which images", ("test", "val", "train"))
-    tta: str = option("none", "flip averages the probabilities of an image and its mirror image", ("none", "flip"))
+    tta: str = option(
+        "run",
+        "flip averages the logits of an image and its mirror image; run = as the run did",
+        ("run", "none", "flip"),
+    )
     precision: str = option(
         "auto", "auto = that of the run where the hardware computes in it", ("auto", "32", "bf16", "16")
     )

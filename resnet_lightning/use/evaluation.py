@@ -38,7 +38,8 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
     trained = load(run, options.accelerator)
     precision = pick_precision(options.precision, trained)
     subject = read_subject(trained, options.split, overrides)
-    probabilities = predict(trained, subject, options, precision)
+    tta = trained.config.tta if options.tta == "run" else options.tta
+    probabilities = predict(trained, subject, options.batch, tta, precision)
     facts = measure(probabilities, subject.labels, trained.classes)
     record = {
         "run": str(trained.folder),
@@ -46,7 +47,7 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         "split": options.split,
         "overrides": list(overrides),
         "command": shlex.join(["python", "-m", "resnet_lightning.evaluate", str(run), *overrides, *changed(options)]),
-        "tta": options.tta,
+        "tta": tta,
         "device": hardware.device_name(trained.device),
         "precision": precision,
         "best_epoch": trained.result.best_epoch,
@@ -92,8 +93,8 @@ def what(subject: Subject, options: EvaluateOptions, overrides: Sequence[str]) -
 
 
 @torch.inference_mode()
-def predict(trained: Trained, subject: Subject, options: EvaluateOptions, precision: str) -> Tensor:
-    """(N, classes) float32 probabilities on the CPU; with ``tta=flip`` the mean of an image and its mirror image."""
+def predict(trained: Trained, subject: Subject, batch: int, tta: str, precision: str) -> Tensor:
+    """(N, classes) float32 probabilities on the CPU; ``tta=flip`` takes the mean logits of image and mirror image."""
     from tqdm import tqdm
 
     preprocessing, device = trained.augment, trained.device
@@ -102,17 +103,16 @@ def predict(trained: Trained, subject: Subject, options: EvaluateOptions, precis
     generator = stream(trained.config.seed, 0, "evaluation")
     found = []
     with torch.autocast(device.type, TYPES.get(precision), enabled=precision in TYPES):
-        for part in tqdm(list(batches(len(subject.labels), options.batch)), unit="batch", leave=False, disable=None):
+        for part in tqdm(list(batches(len(subject.labels), batch)), unit="batch", leave=False, disable=None):
             images = subject.images[part].to(device)
             if subject.augment is None:
                 pixels = preprocessing.plain(images)
             else:
                 draws = torch.rand(len(images), preprocessing.draws, generator=generator)
                 pixels = preprocessing(images, draws.to(device))
-            views = [pixels, pixels.flip(3)] if options.tta == "flip" else [pixels]
-            found.append(
-                torch.stack([trained.network(view).float().softmax(dim=1) for view in views]).mean(dim=0).cpu()
-            )
+            views = [pixels, pixels.flip(3)] if tta == "flip" else [pixels]
+            logits = torch.stack([trained.network(view).float() for view in views]).mean(dim=0)
+            found.append(logits.softmax(dim=1).cpu())
     return torch.cat(found)
 
 

@@ -53,6 +53,17 @@ def test_mirror_images_and_rotation_change_the_answer(run):
     assert turned["command"].endswith("augment.rotation=60 split=val")
 
 
+def test_a_run_that_was_tested_with_mirror_images_is_evaluated_with_them(run, tmp_path):
+    main([str(run), "split=val", "tta=flip"])
+    copy = Path(shutil.copytree(run, tmp_path / "copy", ignore=shutil.ignore_patterns("evaluation")))
+    result = RunResult.read(copy)
+    result.config["tta"] = "flip"
+    result.write(copy)
+    main([str(copy), "split=val"])
+    assert record(copy, "mnist_val")["tta"] == "flip"
+    assert record(copy, "mnist_val")["loss"] == record(run, "mnist_val_tta-flip")["loss"]
+
+
 @pytest.fixture
 def folder(tmp_path, digits) -> Path:
     """Colour pictures of 40 x 40 pixels of the digits 3 and 8, without a folder train/."""
