@@ -122,11 +122,13 @@ def arrive(place: str) -> None:
 
 
 def faulty_replace(source, target, **options):
+    if not job:  # the record that the run writes before it knows itself
+        return replace(source, target, **options)
     name = Path(target).name
     visits[f"replace {name}"] += 1
     arrive(f"before {name} {visits[f'replace {name}']}")
     replace(source, target, **options)
-    arrive(f"after {name} {visits[f'replace {name}']}")
+    return arrive(f"after {name} {visits[f'replace {name}']}")
 
 
 def faulty_fsync(descriptor):
