@@ -1,0 +1,80 @@
+"""Which job goes where when starts fail; the processes are stand-ins, the real ones are in the other files."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from resnet_lightning.result import RunResult
+from resnet_lightning.sweep import pool
+from resnet_lightning.sweep.slots import Slot
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.started_on: list[tuple[str, str]] = []
+
+    def started(self, job, slot) -> None:
+        self.started_on.append((job.name, slot.name))
+
+    def ended(self, job, result, seconds) -> None: ...
+
+    def tick(self) -> None: ...
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """``run(jobs, devices, broken)`` -> watcher, and how each job ended; jobs on a broken device fail at their start."""
+
+    def start(count: int, devices: list[str | None], broken: set[str | None], retries: int = 0):
+        slots = [Slot(f"device {device}", device, (), 1) for device in devices]
+        jobs = [SimpleNamespace(name=f"job {n}", attempts=0, status="waiting", log="job.log") for n in range(count)]
+        places: dict[str, Slot] = {}
+
+        def process(context, arguments, slot, log):
+            places[log.parent.name] = slot
+            ended = SimpleNamespace(slot=slot, running=False, exit_code=1, asked_to_stop=None, started=0.0)
+            ended.process, ended.close = SimpleNamespace(sentinel=None), lambda: None
+            return ended
+
+        def settle(folder, job, exit_code, timed_out, stopped):
+            failed = places[job.name].devices in broken
+            begun = None if failed else 1.0
+            return RunResult("failed" if failed else "done", [], {}, 0, startup_seconds=begun)
+
+        monkeypatch.setattr(pool, "JobProcess", process)
+        monkeypatch.setattr(pool, "settle", settle)
+        monkeypatch.setattr(pool, "wait", lambda *_: None)
+        monkeypatch.setattr(pool, "single_run", lambda *_: [])
+        monkeypatch.setattr(pool, "LONGEST_PAUSE", 0.0)
+        watcher = Watcher()
+        pool.Pool(tmp_path, slots, None, retries, watcher).run(jobs)
+        return watcher, [job.status for job in jobs]
+
+    return start
+
+
+def test_broken_device_gets_no_more_jobs_and_its_jobs_run_elsewhere(run):
+    watcher, ends = run(8, ["0", "1"], broken={"1"})
+    assert ends == ["done"] * 8
+    assert sum(slot == "device 1" for _, slot in watcher.started_on) == 3
+    assert watcher.lines == ["device 1: 3 jobs in a row failed at their start: it gets no more."]
+
+
+def test_no_device_left_ends_the_sweep_with_a_sentence(run):
+    watcher, ends = run(5, ["1"], broken={"1"})
+    assert ends == ["failed"] * 3 + ["waiting"] * 2
+    assert watcher.lines[-1].startswith("No device is left")
+
+
+def test_jobs_on_a_cpu_each_have_their_try(run):
+    watcher, ends = run(5, [None], broken={None})
+    assert ends == ["failed"] * 5 and watcher.lines == [] and len(watcher.started_on) == 5
+
+
+def test_retries_are_those_of_the_user(run):
+    watcher, _ = run(1, [None], broken={None}, retries=2)
+    assert len(watcher.started_on) == 3
