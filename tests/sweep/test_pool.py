@@ -27,7 +27,7 @@ class Watcher:
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """``run(jobs, devices, broken)`` -> watcher, and how each job ended; jobs on a broken device fail at their start."""
+    """``run(jobs, devices, broken)`` -> watcher, how each job ended; on a broken device jobs fail at their start."""
 
     def start(count: int, devices: list[str | None], broken: set[str | None], retries: int = 0):
         slots = [Slot(f"device {device}", device, (), 1) for device in devices]
