@@ -10,6 +10,7 @@ from resnet_lightning.report.statistics import Row, selection
 HEADERS = {"model": "Model", "lr": "LR", "batch": "BS"}
 STATUS = {"oom": "Out of memory", "timeout": "timed out", "unavailable": "not available here"}
 ON_TEST = "selected on test"
+CHANCE = "≤ chance"  # no better on the test images than always naming their most frequent class
 REASON_LENGTH = 80  # characters of a reason in a table
 
 
@@ -39,8 +40,10 @@ def shorten(text: str, length: int) -> str:
 
 
 def status_text(row: Row) -> str:
-    """``done``, ``Out of memory``, ``failed: ValueError: ...``, ``2 of 3 done, 1 failed: ...``."""
+    """``done``, ``done, ≤ chance``, ``Out of memory``, ``failed: ValueError: ...``, ``2 of 3 done, 1 failed: ...``."""
     status = STATUS.get(row.status, row.status)
+    if row.at_chance:
+        status += f", {CHANCE}"
     tells = row.reason and row.status not in {"done", "oom"}
     return clean(f"{status}: {shorten(clean(row.reason or ''), REASON_LENGTH)}" if tells else status)
 

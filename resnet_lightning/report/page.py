@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from resnet_lightning.report.against import Against
 from resnet_lightning.report.frame import Comparison, Run
-from resnet_lightning.report.labels import caption, distinct, title
+from resnet_lightning.report.labels import CHANCE, caption, distinct, title
 from resnet_lightning.report.statistics import Effect, Estimate, Row, is_balanced, measured, selection
 from resnet_lightning.result import atomic_write, without_nan
 
@@ -189,7 +189,7 @@ def row_data(row: Row) -> dict[str, Any]:
         "reason": row.reason,
         "best": row.best,
         "p_value": row.p_value,
-        "note": row.note,
+        "note": "; ".join(filter(None, [CHANCE if row.at_chance else "", row.note])),
         "metrics": {key: estimate_data(getattr(row, key)) for key in METRICS},
     }
 

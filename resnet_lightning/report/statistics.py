@@ -64,6 +64,7 @@ class Row:
         p_value: Welch's t-test of the selection metric against the best row; None where a side has less than two runs,
             or neither has any spread.
         note: what the p value says, where it says that the difference is noise.
+        at_chance: no better on the test images, in the mean, than always naming their most frequent class.
     """
 
     group: Group
@@ -78,6 +79,7 @@ class Row:
     best: bool = False
     p_value: float | None = None
     note: str = ""
+    at_chance: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,24 @@ def row_of(group: Group) -> Row:
         peak_memory=estimate(measured(run, "peak_memory") for run in group.runs),
         status=status_of(group.runs),
         reason=worst.reason if worst else None,
+        at_chance=at_chance(group),
     )
+
+
+def at_chance(group: Group) -> bool:
+    reached = estimate(measured(run, "test", "accuracy") for run in group.runs)
+    chance = estimate(most_frequent_share(run) for run in group.runs)
+    return reached is not None and chance is not None and reached.mean <= chance.mean
+
+
+def most_frequent_share(run: Run) -> float | None:
+    """Share of the most frequent class among the test images; None where the record does not say."""
+    rows: Any = run.result.test.get("confusion_matrix") if run.result and run.status == "done" else None
+    try:
+        counts = [sum(row) for row in rows]
+        return max(counts) / sum(counts)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
 
 
 def measured(run: Run, *path: str) -> float | None:

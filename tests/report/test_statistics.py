@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from resnet_lightning.report.frame import read_comparison
+from resnet_lightning.report.labels import status_text
 from resnet_lightning.report.statistics import (
     Effect,
     Estimate,
@@ -207,3 +208,13 @@ def test_estimates_are_finite(sweep):
     write_grid(sweep, lambda lr, seed: 0.9 + 1e-12 * seed, seeds=3, lr=[0.1, 0.2])
     for row in rows(sweep):
         assert row.test_accuracy and math.isfinite(row.test_accuracy.mean + (row.test_accuracy.sd or 0))
+
+
+def test_a_run_at_chance_is_marked_and_one_above_is_not(tmp_path):
+    for name, accuracy in (("a", 0.6), ("b", 0.61)):
+        run = write_run(tmp_path / name, accuracy, lr=accuracy)
+        run.test["confusion_matrix"] = [[60, 0], [40, 0]]  # always the first class, which has 60 of 100
+        run.write(tmp_path / name)
+    write_run(tmp_path / "c", 0.1, lr=0.3)  # an old record without a confusion matrix
+    rows = compare(read_comparison(tmp_path))
+    assert [status_text(row) for row in rows] == ["done, ≤ chance", "done", "done"]
