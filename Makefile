@@ -4,6 +4,7 @@ VENV ?= .venv
 # e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for torch without CUDA: 1 GB instead of 6
 PIP_ARGS ?=
 RUN = $(VENV)/bin/python -m
+PARALLEL = -n 2 --dist loadfile  # most tests wait for processes that they start
 
 .PHONY: help install dev demo reports benchmark test test-slow lint audit format clean
 
@@ -22,10 +23,10 @@ benchmark: install  ## how fast this machine trains, beside what people would us
 	$(RUN) resnet_lightning.benchmark
 
 test: dev  ## the tests
-	$(RUN) pytest
+	$(RUN) pytest $(PARALLEL)
 
 test-slow: dev  ## the tests, the long ones too
-	$(RUN) pytest -m "slow or not slow"
+	$(RUN) pytest $(PARALLEL) -m "slow or not slow"
 
 lint: dev  ## style and types
 	$(RUN) ruff check .

@@ -33,9 +33,13 @@ HPARAMS_QUERY = {
 }  # fmt: skip
 
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 @pytest.fixture(autouse=True)
 def two_threads() -> None:
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", min(2, os.cpu_count() or 1))))
 
 
 @pytest.fixture(scope="session")

@@ -64,8 +64,10 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, ImageClassifier)
         trainer.save_checkpoint(self.folder / LAST)
         row = pl_module.history[-1]
-        if row is best_row(pl_module.history) and trainer.is_global_zero:
-            self._save_best(pl_module.evaluated.state_dict(), row["epoch"])
+        if row is best_row(pl_module.history):
+            if trainer.is_global_zero:
+                self._save_best(pl_module.evaluated.state_dict(), row["epoch"])
+            trainer.strategy.barrier("best weights")  # after the last epoch every process reads them
 
     def _save_best(self, weights: dict[str, Any], epoch: int) -> None:
         path = self.folder / BEST
