@@ -172,7 +172,7 @@ def most_frequent_share(run: Run) -> float | None:
     rows: Any = run.result.test.get("confusion_matrix") if run.result and run.status == "done" else None
     try:
         counts = [sum(row) for row in rows]
-        return max(counts) / sum(counts)
+        return float(max(counts) / sum(counts))
     except (TypeError, ValueError, ZeroDivisionError):
         return None
 
