@@ -60,6 +60,7 @@ def test_input_compares_every_library_that_is_here(benchmark):
     assert {"torchvision, PIL", "torchvision v2, tensors", "ours", "loader and augmentation"} <= set(cases(rows))
 
 
+@pytest.mark.slow
 def test_overhead_and_scaling(benchmark):
     rows = benchmark("only=overhead,scaling", "accelerator=cpu")
     groups = {row["group"] for row in rows}

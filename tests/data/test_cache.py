@@ -17,7 +17,7 @@ from resnet_lightning.data import cache
 @pytest.fixture
 def folder_data(settings, image_folder, tmp_path):
     """Settings of a copy of the image folder, in a root of its own."""
-    shutil.copytree(image_folder, tmp_path / "images")
+    shutil.copytree(image_folder, tmp_path / "images", ignore=shutil.ignore_patterns("resnet_lightning_cache"))
     return settings("data=folder", f"data.root={tmp_path / 'images'}", "data.image_size=16").data
 
 

@@ -72,6 +72,7 @@ def test_job_over_its_time_is_stopped_and_the_others_go_on(sweep):
     assert [sweep.results()[lr].status for lr in (0.4, 0.5, 0.6)] == ["timeout", "timeout", "done"]
 
 
+@pytest.mark.slow
 def test_failed_job_is_tried_again(sweep, tmp_path):
     faults = {"0.1": f"once:{tmp_path / 'marker'}", "0.2": "raise"}
     sweep.run("lr=0.1,0.2", "launcher.retries=1", faults=faults)
@@ -171,6 +172,7 @@ def test_grown_grid_adds_jobs_and_a_changed_folder_is_refused(sweep):
     assert refused.returncode == 2 and "batch: 48 / 32" in refused.stderr and "name=" in refused.stderr
 
 
+@pytest.mark.slow
 def test_moved_sweep_goes_on_and_reports(sweep):
     assert sweep.run("lr=0.1,0.2").returncode == 0
     before = timeless(sweep)
@@ -185,6 +187,7 @@ def test_moved_sweep_goes_on_and_reports(sweep):
     assert "0 to run" in again.stdout and timeless(sweep) == before
 
 
+@pytest.mark.slow
 def test_command_of_a_job_repeats_it_alone(sweep):
     sweep.run("lr=0.1", faults={"0.1": "raise"})
     (line,) = [x for x in (sweep.folder / "commands.sh").read_text().splitlines() if x.startswith("python -m")]

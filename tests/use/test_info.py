@@ -44,7 +44,7 @@ printf '%s\n' "${COMPREPLY[@]}"
         ("resnet-lightning stem=", ["stem=auto", "stem=cifar", "stem=imagenet"]),
         ("resnet-lightning lr=0.1 optimizer=ada", ["optimizer=adadelta", "optimizer=adam", "optimizer=adamw"]),
         ("resnet-lightning --multirun data.im", ["data.image_size="]),
-        ("resnet-lightning epo", ["epochs="]),
+        ("resnet-lightning epo", ["epochs=", "epochs_scale="]),
     ],
 )
 def test_bash_completes(tmp_path, line, offered):
