@@ -111,7 +111,8 @@ def page(text: Text, folder: Path) -> str:
     for name in text.experiments:
         for sweep in sweeps_of(name, folder):
             parts.append(section(name, sweep))
-    parts += ["## What these numbers carry, and what not", "\n".join(f"- {sentence}" for sentence in text.carries)]
+    if len(parts) > 2:  # else there are no numbers yet
+        parts += ["## What these numbers carry, and what not", "\n".join(f"- {sentence}" for sentence in text.carries)]
     left = [line for name in text.experiments for line in not_run(name, folder)]
     if left:
         heads = ["| command | estimated time of its training steps |", "|---|---|"]
