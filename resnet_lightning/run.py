@@ -13,42 +13,28 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LambdaCallback
 
-from resnet_lightning import hardware, hparams
+from resnet_lightning import hardware
 from resnet_lightning.attempt import Attempt, End, end_of, write_or_say
+from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch
-from resnet_lightning.config import (
-    Config,
-    ConfigError,
-    conf_folder,
-    device_count,
-    logger_names,
-    plain_settings,
-    trained_epochs,
-)
+from resnet_lightning.config import Config, ConfigError, conf_folder, device_count, plain_settings
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.lock import hold
+from resnet_lightning.messages import closing_lines, opening_lines
 from resnet_lightning.models.resnet import ResNet
-from resnet_lightning.models.summary import model_facts, summary
+from resnet_lightning.models.summary import model_facts
 from resnet_lightning.result import FINISHED, RunResult, status_in
-from resnet_lightning.text import duration, percent
+from resnet_lightning.text import percent
 from resnet_lightning.training.batchnorm import ReestimateBatchNorm
-from resnet_lightning.training.checkpoint import (
-    Checkpoints,
-    SealedCheckpointIO,
-    drop_older,
-    load_best,
-    refuse_other_run,
-    save_traced,
-)
+from resnet_lightning.training.checkpoint import Checkpoints, drop_older, load_best, refuse_other_run, save_traced
 from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import StopOnSignal
-from resnet_lightning.training.lines import lines_of
-from resnet_lightning.training.loggers import Loggers, open_loggers
+from resnet_lightning.training.lines import Lines, lines_of
+from resnet_lightning.training.loggers import Loggers
 from resnet_lightning.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
@@ -160,23 +146,11 @@ def git_commit() -> str | None:
 
 def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOnSignal, this: Attempt) -> None:
     """Fill ``result`` step by step, so that it holds what was reached wherever the run ends."""
-    data = ImageDataModule(
-        config.data,
-        config.augment,
-        config.batch,
-        config.eval_batch,
-        config.seed,
-        config.scale,
-        eval_train=config.eval_train == "epoch",
-    )
-    data.prepare_data()
-    data.setup()
+    data = build_data(config)
     check_batch(config, len(data.data.train.labels))
-    result.data, result.selection = data.facts(), data.selection
     classifier = build_classifier(config, data)
-    result.model = model_facts(cast(ResNet, classifier.network), config, data.image_shape)
-    result.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))
-    loggers = loggers_of(config, folder, result) if hardware.is_first_process() else None
+    describe(result, config, data, classifier)
+    loggers = build_loggers(config, folder, result) if hardware.is_first_process() else None
     tracking = Tracking(folder, "val" if data.selection == "validation" else "test", loggers, this.epoch_seconds)
     lines = lines_of(config, data.selection, len(data.train_index))
 
@@ -186,21 +160,17 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
         write(result, folder)
 
     checkpoints = Checkpoints(folder, result.config)
-    console = Console(lines, config.log_every)
     recording = LambdaCallback(on_train_start=progress, on_train_epoch_end=progress)
-    callbacks = [stop, tracking, console, recording, checkpoints]
+    callbacks = [stop, tracking, Console(lines, config.log_every), recording, checkpoints]
     if config.batchnorm == "reestimated":
         callbacks.append(ReestimateBatchNorm(data))
-    trainer = build_trainer(config, folder, result.precision, callbacks)
+    trainer = build_trainer(config, folder, str(result.precision), callbacks)
     result.device = hardware.device_name(trainer.strategy.root_device)
     if trainer.is_global_zero:
         log.info(opening_lines(config, result, data))
     try:
-        checkpoint = checkpoints.newest(bits_depend_on(result))
-        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        train(trainer, classifier, data, checkpoints.newest(bits_depend_on(result)))
         record_training(result, classifier, tracking)
-        if result.best_epoch is None:
-            raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
         load_best(folder, classifier.evaluated)
         if config.eval_train != "none":
             result.train_eval = test(trainer, classifier, data, "train")
@@ -209,20 +179,42 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
         record_training(result, classifier, tracking)
         result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
         if loggers is not None:
-            metrics = {f"test/{key}": result.test[key] for key in ("loss", "accuracy") if result.test}
-            loggers.close(metrics, result.best_epoch or 0, success=bool(result.test))
+            close(loggers, result)
     if trainer.is_global_zero:
-        for split, sums in (("train", result.train_eval), ("test", result.test)):
-            for line in lines.classes(split, sums, data.classes) if sums else ():
-                log.info(line)
+        for line in class_lines(lines, result, data.classes):
+            log.info(line)
         draw(result, classifier, data, folder)
         if config.traced:
             save_traced(classifier.evaluated, data.image_shape, folder / "traced.pt")
 
 
-def loggers_of(config: Config, folder: Path, result: RunResult) -> Loggers:
-    settings = hparams.columns(config, result.choices, result.overrides) | {"precision": str(result.precision)}
-    return open_loggers(logger_names(config.logger), folder, settings, hparams.group_name(config))
+def describe(result: RunResult, config: Config, data: ImageDataModule, classifier: ImageClassifier) -> None:
+    """Record what is known before the first step."""
+    result.data, result.selection = data.facts(), data.selection
+    result.model = model_facts(cast(ResNet, classifier.network), config, data.image_shape)
+    result.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))
+
+
+def train(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, checkpoint: Path | None) -> None:
+    """Train from the first epoch, or from ``checkpoint`` on.
+
+    Raises:
+        Diverged: the loss became infinite or not a number.
+    """
+    trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    if best_row(classifier.history) is None:
+        raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
+
+
+def close(loggers: Loggers, result: RunResult) -> None:
+    metrics = {f"test/{key}": result.test[key] for key in ("loss", "accuracy") if result.test}
+    loggers.close(metrics, result.best_epoch or 0, success=bool(result.test))
+
+
+def class_lines(lines: Lines, result: RunResult, classes: list[str]) -> list[str]:
+    """The accuracy of each class, where the style of the lines has it."""
+    splits = (("train", result.train_eval), ("test", result.test))
+    return [line for split, sums in splits if sums for line in lines.classes(split, sums, classes)]
 
 
 def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, split: str) -> dict[str, Any]:
@@ -230,46 +222,6 @@ def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, s
     data.test_split = split
     trainer.test(classifier, datamodule=data, verbose=False)
     return classifier.test_sums
-
-
-def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
-    seed_everything(config.seed, verbose=False)
-    network = ResNet.from_config(config, data.image_shape[0], len(data.classes))
-    return ImageClassifier(
-        network,
-        len(data.classes),
-        config.optimizer,
-        config.scheduler,
-        config.lr,
-        config.weight_decay,
-        config.label_smoothing,
-        config.ema,
-        config.tta,
-        config.seed,
-        config.compile,
-        schedule_epochs=config.epochs,
-    )
-
-
-def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[Any]) -> Trainer:
-    kind = hardware.pick_accelerator(config.accelerator)
-    return Trainer(
-        accelerator=kind,
-        devices=config.devices,
-        precision=hardware.LIGHTNING_PRECISION[precision],
-        max_epochs=trained_epochs(config),
-        gradient_clip_val=config.gradient_clip or None,
-        deterministic="warn" if kind == "cuda" else None,  # the same bits for the same seed, where CUDA can
-        default_root_dir=folder,
-        logger=False,
-        callbacks=callbacks,
-        plugins=[SealedCheckpointIO(), LightningEnvironment()],  # else a SLURM job counts SLURM's processes
-        enable_checkpointing=True,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the loader shares a batch among the processes itself
-    )
 
 
 def bits_depend_on(result: RunResult) -> dict[str, Any]:
@@ -306,39 +258,3 @@ def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, 
     images, labels = data.data.test.images[positions], data.data.test.labels[positions]
     wrong = round(result.test["images"] * (1 - result.test["accuracy"]))
     figures.draw_predictions(images, labels, predicted, wrong, data.classes, test, folder / "predictions.png")
-
-
-def opening_lines(config: Config, result: RunResult, data: ImageDataModule) -> str:
-    counts = data.facts()["images"]
-    held_out = (
-        f"{counts['val']:,} validation" if counts["val"] else "no validation (the test set selects the best epoch)"
-    )
-    lines = [
-        summary(result.model, data.image_shape),
-        f"data        {data.config.name}: {counts['train']:,} training, {held_out}, {counts['test']:,} test images",
-        f"device      {result.device}, precision {result.precision}, {result.threads} threads",
-    ]
-    parts = [f"moving average of the weights (decay {config.ema:g} a step)"] if config.ema else []
-    parts += ["mean over each image and its mirror image"] if config.tta == "flip" else []
-    return "\n".join([*lines, f"evaluation  {', '.join(parts)}"] if parts else lines)
-
-
-def closing_lines(result: RunResult, folder: Path) -> str:
-    """The short table at the end, the status where it is not done, and the path of the folder."""
-    lines = [""]
-    best = f"epoch {result.best_epoch} of {result.epochs_done}, best by {result.selection}"
-    if result.test:
-        lines += [f"{'':12}{'loss':>8}{'accuracy':>11}{'images':>9}   ({best})"]
-        parts = [("train", result.train), ("train, eval", result.train_eval)]
-        parts += [("validation", result.val), ("test", result.test)]
-        for name, part in parts:
-            if not part or (name == "validation" and result.selection == "test"):
-                continue
-            note = "   selected on test" if name == "test" and result.selection == "test" else ""
-            lines += [f"{name:<12}{part['loss']:>8.4f}{percent(part['accuracy']):>11}{part['images']:>9,}{note}"]
-        memory = f", peak memory {result.peak_memory:,.0f} MiB" if result.peak_memory else ""
-        speed = f"{result.images_per_second:,.0f} images/s" if result.images_per_second else ""
-        lines += [f"{duration(result.seconds or 0)}, {speed} in training{memory}"]
-    if result.status != "done":
-        lines += [f"{result.status}: {result.reason}"]
-    return "\n".join([*lines, os.path.relpath(folder)])

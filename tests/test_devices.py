@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_lightning.build import build_classifier
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.result import RunResult
-from resnet_lightning.run import build_classifier
 from tests.conftest import TINY
 
 # 257 validation images in batches of 256 and 999 test images: the last batch of each cannot be shared evenly

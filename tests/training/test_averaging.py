@@ -8,9 +8,10 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
+from resnet_lightning.build import build_classifier
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.result import RunResult
-from resnet_lightning.run import build_classifier, run
+from resnet_lightning.run import run
 from resnet_lightning.training.averaging import Following, follower_of
 from resnet_lightning.training.classifier import ImageClassifier
 from tests.conftest import TINY

@@ -1,0 +1,77 @@
+"""The parts of a run, made from its settings."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.pytorch import Trainer, seed_everything
+
+from resnet_lightning import hardware, hparams
+from resnet_lightning.config import Config, logger_names, trained_epochs
+from resnet_lightning.data.datamodule import ImageDataModule
+from resnet_lightning.models.resnet import ResNet
+from resnet_lightning.result import RunResult
+from resnet_lightning.training.checkpoint import SealedCheckpointIO
+from resnet_lightning.training.classifier import ImageClassifier
+from resnet_lightning.training.loggers import Loggers, open_loggers
+
+
+def build_data(config: Config) -> ImageDataModule:
+    """The data of the run, in memory; the first run downloads them where the source allows it."""
+    data = ImageDataModule(
+        config.data,
+        config.augment,
+        config.batch,
+        config.eval_batch,
+        config.seed,
+        config.scale,
+        eval_train=config.eval_train == "epoch",
+    )
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
+    seed_everything(config.seed, verbose=False)
+    network = ResNet.from_config(config, data.image_shape[0], len(data.classes))
+    return ImageClassifier(
+        network,
+        len(data.classes),
+        config.optimizer,
+        config.scheduler,
+        config.lr,
+        config.weight_decay,
+        config.label_smoothing,
+        config.ema,
+        config.tta,
+        config.seed,
+        config.compile,
+        schedule_epochs=config.epochs,
+    )
+
+
+def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[Any]) -> Trainer:
+    kind = hardware.pick_accelerator(config.accelerator)
+    return Trainer(
+        accelerator=kind,
+        devices=config.devices,
+        precision=hardware.LIGHTNING_PRECISION[precision],
+        max_epochs=trained_epochs(config),
+        gradient_clip_val=config.gradient_clip or None,
+        deterministic="warn" if kind == "cuda" else None,  # the same bits for the same seed, where CUDA can
+        default_root_dir=folder,
+        logger=False,
+        callbacks=callbacks,
+        plugins=[SealedCheckpointIO(), LightningEnvironment()],  # else a SLURM job counts SLURM's processes
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the loader shares a batch among the processes itself
+    )
+
+
+def build_loggers(config: Config, folder: Path, result: RunResult) -> Loggers:
+    settings = hparams.columns(config, result.choices, result.overrides) | {"precision": str(result.precision)}
+    return open_loggers(logger_names(config.logger), folder, settings, hparams.group_name(config))
