@@ -30,7 +30,9 @@ class DeviceQueueLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from resnet_lightning import cli  # here: Hydra imports every plugin at every start
         from resnet_lightning.sweep.launch import run_sweep
+        from resnet_lightning.sweep.plan import sweep_command
 
-        code = run_sweep(Path(str(self.config.hydra.sweep.dir)), cli.compose_jobs(job_overrides))
+        own = self.config.hydra
+        code = run_sweep(Path(str(own.sweep.dir)), cli.compose_jobs(job_overrides), sweep_command(own.overrides))
         cli.codes.append(code)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED, _return_value=code) for o in job_overrides]

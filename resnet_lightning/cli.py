@@ -63,10 +63,11 @@ def run_name(name: str | None, model: str, data: str) -> str:
     return name or f"{model}_{data}"
 
 
-def sweep_name(name: str | None, now: str, scale: float, epochs_scale: float) -> str:
+def sweep_name(name: str | None, now: str, scale: float, epochs_scale: float, test_limit: int | None) -> str:
     """``lr_batch``, scaled down ``lr_batch_scale-0.1``: full and scaled-down runs never share a folder."""
     parts = [name or now]
     parts += [f"{key}-{value:g}" for key, value in (("scale", scale), ("epochs", epochs_scale)) if value < 1]
+    parts += [f"test-{test_limit}"] if test_limit else []
     return "_".join(parts)
 
 
@@ -122,9 +123,10 @@ def hydra_settings(overrides: Sequence[Override]) -> DictConfig:
 def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None:
     """An experiment that compares runs is no single run, unless it is said which of them is meant."""
     experiment = next((item.value() for item in overrides if item.key_or_group == "experiment"), None)
-    if keys and not {item.key_or_group for item in overrides} & set(keys):
+    left = [key for key in keys if key not in {item.get_key_element().lstrip("+") for item in overrides}]
+    if left:
         raise ConfigError(
-            f"experiment={experiment} compares several runs: add --multirun, or set {', '.join(keys)} for one of them."
+            f"experiment={experiment} compares several runs: add --multirun, or set {', '.join(left)} for one of them."
         )
 
 
@@ -141,7 +143,7 @@ def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
         read_reference(find_reference(configs[0].reference))
     if configs[0].dry_run and not multirun:
         raise ConfigError("dry_run=true lists the jobs of a sweep: add --multirun.")
-    for key in ("name", "scale", "epochs_scale", "reference"):
+    for key in ("name", "scale", "epochs_scale", "data.test_limit", "reference"):
         values = {str(value_of(config, key)) for config in configs}
         if len(values) > 1:
             raise ConfigError(f"{key}={','.join(sorted(values))} is not possible: a sweep has one {key}.")

@@ -123,6 +123,12 @@ def scale_of(result: RunResult) -> tuple[float, float]:
     return data, epochs
 
 
+def epochs_of(result: RunResult) -> int | None:
+    """How many epochs the run trains, all in all; None where its record does not say so."""
+    epochs = result.config.get("epochs")
+    return max(1, round(epochs * scale_of(result)[1])) if isinstance(epochs, int) else None
+
+
 def check_scale(folder: Path, results: list[RunResult]) -> None:
     """Full and scaled-down runs do not compare.
 

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from resnet_lightning.report.anova import variance_shares
-from resnet_lightning.report.frame import Comparison, Group, Run, Value
+from resnet_lightning.report.frame import Comparison, Group, Run, Value, epochs_of
 
 SIGNIFICANT = 0.05  # a larger p value is called noise
 MOST_LEVELS = 20  # of a swept key; a number with more of them is a sample of a range, not a grid
@@ -204,7 +204,7 @@ def status_of(runs: list[Run]) -> str:
     if len(counts) > 1:
         others = [f"{count} {status}" for status, count in counts.items() if status != "done"]
         return ", ".join([f"{counts['done']} of {len(runs)} done", *others])
-    epochs = runs[0].result.config.get("epochs") if runs[0].result else None
+    epochs = epochs_of(runs[0].result) if runs[0].result else None
     progress = f" {len(runs[0].history)}/{epochs}" if runs[0].status == "running" and epochs and len(runs) == 1 else ""
     return runs[0].status + progress
 

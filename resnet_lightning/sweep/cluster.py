@@ -84,7 +84,7 @@ def gpus_per_job(configs: Sequence[Config]) -> int:
     return max(counts, default=0)
 
 
-def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], queue: Queue) -> int:
+def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], command: str, queue: Queue) -> int:
     """Run what is missing in the queue, then write the comparison of all.
 
     Returns:
@@ -98,7 +98,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], q
     queue.connect()  # before our signal handlers: Ray sets its own
     with hold(folder, "give this sweep another name="):
         planned = plan_jobs(folder, jobs)
-        write_plan(folder, folder.name, planned)
+        write_plan(folder, command, planned)
         waiting = [job for job in planned if not job.finished]
         before = len(planned) - len(waiting)
         already = f", {before} finished before" if before else ""

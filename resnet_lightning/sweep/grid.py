@@ -51,5 +51,5 @@ def values_of(override: Override) -> list[str]:
 
 
 def swept_keys(params: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys in which the jobs of an experiment differ."""
-    return list(dict.fromkeys([*params, *(key for row in rows for key in row)]))
+    """The keys that every job of an experiment sets."""
+    return [*params, *(key for key in (rows[0] if rows else ()) if all(key in row for row in rows))]

@@ -14,8 +14,11 @@ from resnet_lightning.sweep.process import fork_server
 from resnet_lightning.sweep.slots import make_slots
 
 
-def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> int:
+def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], command: str) -> int:
     """Run what is missing, then write the comparison of all.
+
+    Args:
+        command: of the sweep, for its record.
 
     Returns:
         the exit code: 0 if every job is done that this machine has a device for, 1 if not, 130 or 143 if the user
@@ -29,7 +32,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> int
     with hold(folder, "give this sweep another name="):
         planned = plan_jobs(folder, jobs)
         slots = make_slots(launcher, [config for _, config in jobs])
-        write_plan(folder, folder.name, planned)
+        write_plan(folder, command, planned)
         waiting = [job for job in planned if not job.finished and not unavailable(folder, job)]
         say_plan(folder, planned, waiting, len(slots))
         stop_signal = None

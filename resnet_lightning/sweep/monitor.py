@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from resnet_lightning.config import trained_epochs
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.plan import Job
 from resnet_lightning.sweep.slots import Slot
@@ -105,7 +106,7 @@ class Monitor:
 
     def row(self, progress: Progress) -> Sequence[str]:
         epoch, accuracy = progress.epoch_and_accuracy(self.folder)
-        epochs = progress.job.config.epochs
+        epochs = trained_epochs(progress.job.config)
         spent = time.monotonic() - progress.start
         left = duration(spent / epoch * (epochs - epoch)) if epoch else ""
         return (

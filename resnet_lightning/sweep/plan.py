@@ -7,7 +7,7 @@ of all its settings. The same command again finds its folders by their hashes; a
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,14 +82,25 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
     return list(planned.values())
 
 
-def write_plan(folder: Path, name: str, jobs: Sequence[Job]) -> None:
-    """Write ``sweep.json`` and ``commands.sh``, where jobs of an earlier, smaller grid stay, and copy the reference."""
+def sweep_command(overrides: Mapping[str, Sequence[str]]) -> str:
+    """The command line of a sweep, from what Hydra keeps of it (``hydra.overrides``)."""
+    own = [item for item in overrides["hydra"] if not item.startswith("hydra.mode=")]
+    return shlex.join(["python", "-m", "resnet_lightning", "--multirun", *overrides["task"], *own])
+
+
+def write_plan(folder: Path, command: str, jobs: Sequence[Job]) -> None:
+    """Write ``sweep.json`` and ``commands.sh``, where jobs of an earlier, smaller grid stay, and copy the reference.
+
+    Args:
+        command: that of the sweep; those that it was given before are kept.
+    """
     if jobs[0].config.reference is not None:
         add_reference(folder, find_reference(jobs[0].config.reference))
     rows = {job.name: describe(folder, job) for job in jobs}
     merged = {row["folder"]: row for row in read_rows(folder)} | rows
+    commands = list(dict.fromkeys([*read_commands(folder), command]))
     with atomic_write(folder / PLAN_FILE, "w", encoding="utf-8") as file:
-        json.dump({"name": name, "jobs": list(merged.values())}, file, indent=1)
+        json.dump({"commands": commands, "jobs": list(merged.values())}, file, indent=1)
     lines = ["#!/bin/sh", "# Every job of this sweep as a command of its own, in any order, on any queue.", ""]
     with atomic_write(folder / COMMANDS_FILE, "w", encoding="utf-8") as file:
         file.write("\n".join([*lines, *(str(row["command"]) for row in merged.values()), ""]))
@@ -100,6 +111,15 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))["jobs"]
         return [row for row in rows if {"folder", "command", "overrides"} <= row.keys()]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def read_commands(folder: Path) -> list[str]:
+    """The command lines that a sweep was started with, the oldest first; none where that is not known."""
+    try:
+        commands = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))["commands"]
+        return [str(command) for command in commands]
+    except (OSError, ValueError, KeyError, TypeError):
         return []
 
 

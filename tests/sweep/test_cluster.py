@@ -218,7 +218,7 @@ def test_job_that_the_queue_lost_is_a_row_with_the_reason(jobs, tmp_path):
     lost = Loss("oom", "ended by SLURM: oom-kill"), Loss("killed", "ended by SLURM: node failure")
     queue = PretendedQueue(*map(PretendedTicket, lost))
     sweep = Sweep(tmp_path, tmp_path)
-    assert run_on_cluster(Path("multirun/s"), jobs, queue) == 1
+    assert run_on_cluster(Path("multirun/s"), jobs, "command", queue) == 1
     assert [Loss(result.status, result.reason) for _, result in sorted(sweep.results().items())] == list(lost)
     assert [Loss(row["status"], row["reason"]) for row in timeless(sweep)] == list(lost)
     assert all(task.folder.is_absolute() and task.directory == tmp_path for task in queue.tasks)
@@ -227,14 +227,14 @@ def test_job_that_the_queue_lost_is_a_row_with_the_reason(jobs, tmp_path):
 def test_stopped_sweep_cancels_and_leaves_no_record_of_jobs_that_never_began(jobs, tmp_path):
     calls = [lambda: os.kill(os.getpid(), signal.SIGINT)]
     tickets = PretendedTicket(None, lambda: calls and calls.pop()()), PretendedTicket(None)
-    assert run_on_cluster(Path("multirun/s"), jobs, PretendedQueue(*tickets)) == 130
+    assert run_on_cluster(Path("multirun/s"), jobs, "command", PretendedQueue(*tickets)) == 130
     assert all(ticket.cancelled for ticket in tickets)
     assert not Sweep(tmp_path, tmp_path).results()
 
 
 def test_keys_of_one_machine_are_refused(jobs):
     with pytest.raises(ConfigError, match=r"launcher\.retries is for the jobs of one machine"):
-        run_on_cluster(Path("multirun/s"), [([*SMALL, "launcher.retries=1"], jobs[0][1])], PretendedQueue())
+        run_on_cluster(Path("multirun/s"), [([*SMALL, "launcher.retries=1"], jobs[0][1])], "command", PretendedQueue())
 
 
 @pytest.mark.parametrize(

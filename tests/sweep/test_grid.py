@@ -69,12 +69,15 @@ def test_a_row_may_choose_a_group_and_change_its_keys():
 def test_scaled_down_sweeps_have_folders_of_their_own():
     asked = compose_all(["experiment=r1_lr_batch", "scale=0.1", "epochs_scale=0.5"], multirun=True)
     assert asked.folder.name == "r1_lr_batch_scale-0.1_epochs-0.5"
+    asked = compose_all(["experiment=r1_lr_batch", "data.test_limit=1000"], multirun=True)
+    assert asked.folder.name == "r1_lr_batch_test-1000"
 
 
 @pytest.mark.parametrize(
     ("arguments", "multirun", "message"),
     [
         (["experiment=r1_lr_batch"], False, "compares several runs: add --multirun, or set model, lr, batch"),
+        (["experiment=r1_lr_batch", "lr=0.1"], False, "add --multirun, or set model, batch for one of them"),
         (["experiment=r1_lr_batch,r2_variants"], True, "a sweep has one experiment"),
         (["experiment=r1_lr_bach"], True, r"Did you mean r1_lr_batch\?"),
         (["scale=0.1,1"], True, "a sweep has one scale"),
@@ -89,5 +92,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(arguments, multirun, message):
 
 
 def test_one_run_of_an_experiment_can_be_chosen():
-    ((_, config),) = compose_all(["experiment=r1_lr_batch", "model=resnet18", "lr=0.1"], multirun=False).jobs
+    ((_, config),) = compose_all(
+        ["experiment=r1_lr_batch", "model=resnet18", "lr=0.1", "batch=64"], multirun=False
+    ).jobs
     assert (config.model.name, config.lr, config.epochs, config.data.image_size) == ("resnet18", 0.1, 1, 32)

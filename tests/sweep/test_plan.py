@@ -16,7 +16,7 @@ def test_launcher_and_name_are_no_part_of_a_job(settings, tmp_path):
 def test_a_waiting_job_and_a_finished_one_agree_on_a_list(settings, tmp_path):
     arguments = [["model=resnet10", "model.widths=[4,4,4]", f"lr={lr}"] for lr in (0.1, 0.2)]
     jobs = plan_jobs(tmp_path, [(overrides, settings(*overrides)) for overrides in arguments])
-    write_plan(tmp_path, "s", jobs)
+    write_plan(tmp_path, "python -m resnet_lightning --multirun lr=0.1,0.2", jobs)
     (tmp_path / jobs[0].name).mkdir()
     config = {"model": {"widths": [4, 4, 4]}, "lr": 0.1}
     RunResult("done", jobs[0].overrides, config, 0, choices={"model": "resnet10"}).write(tmp_path / jobs[0].name)
