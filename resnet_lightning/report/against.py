@@ -6,8 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_lightning.report.frame import Comparison
-from resnet_lightning.report.labels import ON_TEST, STATUS, count, header, value_text
-from resnet_lightning.report.reference import METRIC, NUMBERS, SPLITS, Pair, Reference, fits, pair_up, read_reference
+from resnet_lightning.report.labels import ON_TEST, STATUS, count, header, scaled_down, value_text
+from resnet_lightning.report.reference import (
+    METRIC,
+    NUMBERS,
+    SPLITS,
+    Pair,
+    Reference,
+    left_over,
+    pair_up,
+    read_reference,
+)
 from resnet_lightning.report.statistics import selection
 from resnet_lightning.result import atomic_write
 
@@ -36,11 +45,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Against:
-    """A reference beside a sweep."""
+    """A reference beside a sweep.
+
+    Attributes:
+        scale: shares of the training images and of the epochs that our figures are of.
+    """
 
     title: str
     tables: list[Table]
     notes: list[str]
+    scale: tuple[float, float]
 
 
 def against(comparison: Comparison) -> Against | None:
@@ -54,18 +68,27 @@ def against(comparison: Comparison) -> Against | None:
     reference = read_reference(comparison.reference)
     pairs = pair_up(comparison, reference)
     families: dict[str, list[str]] = {}
+    by_test = selection(comparison) == "test"
     for metric in reference.metrics:
-        families.setdefault(family(metric), []).append(metric)
+        families.setdefault(family(metric, by_test), []).append(metric)
     tables = [table(comparison, pairs, name, metrics) for name, metrics in families.items()] if pairs else []
-    return Against(reference.title.rstrip("."), tables, notes(comparison, reference, pairs))
+    return Against(reference.title.rstrip("."), tables, notes(comparison, reference, pairs), comparison.scale)
 
 
-def family(metric: str) -> str:
+def family(metric: str, by_test: bool) -> str:
     """``Test accuracy (%) of each class``: what a row of columns shares; empty for a metric on its own."""
     match = METRIC.fullmatch(metric)
     if match is None or not (match["epoch"] or match["class"]):
         return ""
-    return f"{quantity_text(metric)} {'after each epoch' if match['epoch'] else 'of each class'}"
+    if match["epoch"]:
+        return f"{quantity_text(metric)} after each epoch"
+    return f"{quantity_text(metric)} of each class, best epoch{f' {ON_TEST}' if by_test else ''}"
+
+
+def of_best_epoch(metric: str) -> bool:
+    """Whether a figure is that of the epoch that was selected, as all are that do not name another."""
+    match = METRIC.fullmatch(metric)
+    return match is not None and not (match["final"] or match["epoch"])
 
 
 def quantity_text(metric: str) -> str:
@@ -118,28 +141,29 @@ def digits_of(metric: str) -> int:
 def notes(comparison: Comparison, reference: Reference, pairs: Sequence[Pair]) -> list[str]:
     """What the two columns of figures are, and what stands in one of them only."""
     found = [reference.title, *reference.notes]
+    if scaled := scaled_down(comparison):
+        found.insert(0, f"{scaled}: ours are figures of another, smaller experiment")
     if any(metric.endswith("_over_batch") for metric in reference.metrics):
         found.append(OVER_BATCH)
-    if selection(comparison) == "test" and any(family(m) == "" and "final" not in m for m in reference.metrics):
-        found.append(f"Our figures are those of the best epoch, {ON_TEST} as in the reference")
+    if selection(comparison) == "test" and any(map(of_best_epoch, reference.metrics)):
+        found.append(f"Where no epoch is named, ours are those of the best epoch, {ON_TEST}")
     several = any(estimate and estimate.n > 1 for pair in pairs for estimate in pair.ours.values())
     if several:
         found.append("Ours are means ± sample standard deviations over the seeds (number of runs)")
-    groups = [group.runs[0] for group in comparison.groups]
-    left = sum(not any(fits(line, reference.keys, run) for run in groups) for line in reference.lines)
-    if left:
+    if left := left_over(comparison, reference):
         found.append(f"{left} of the {count(len(reference.lines), 'setting')} of the reference: no run in this sweep")
     return [f"{note.rstrip('.')}." for note in found]
 
 
 def write_csv(compared: Against, path: Path) -> None:
-    """All tables, one below the other; a setting is named in each of its three lines."""
+    """All tables, one below the other; a setting is named in each of its three lines, and how ours were scaled."""
     with atomic_write(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         for one in compared.tables:
             keys = one.heads.index("")
             metrics = [f"{one.title} {name}".strip() for name in one.heads[keys + 1 :]]
-            writer.writerow([*one.heads[:keys], "figure", *metrics])
+            writer.writerow([*one.heads[:keys], "figure", *metrics, "scale", "epochs_scale"])
             for start in range(0, len(one.rows), len(LINES)):
                 names = one.rows[start][:keys]
-                writer.writerows([*names, *row[keys:]] for row in one.rows[start : start + len(LINES)])
+                for row in one.rows[start : start + len(LINES)]:
+                    writer.writerow([*names, *row[keys:], *(compared.scale if row[keys] == "here" else ("", ""))])

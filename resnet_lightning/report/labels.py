@@ -54,6 +54,7 @@ def caption(comparison: Comparison, rows: list[Row]) -> str:
     parts = [
         scaled_down(comparison),
         f"{count(len(comparison.runs), 'run')} of {count(len(rows), 'setting')}, {len(done):,} done",
+        subject(comparison, done),
         seeds(rows),
         images(done),
         chosen(comparison) if done else "",
@@ -61,6 +62,14 @@ def caption(comparison: Comparison, rows: list[Row]) -> str:
         machine(done),
     ]
     return " ".join(part + "." for part in parts if part)
+
+
+def subject(comparison: Comparison, done: list[Run]) -> str:
+    """``Model resnet10, data mnist``: of those of them that no column shows and all runs share."""
+    values = {key: {str(run.result.choices.get(key)) for run in done if run.result} for key in ("model", "data")}
+    parts = [f"{key} {clean(min(found))}" for key, found in values.items() if len(found) == 1]
+    parts = [part for part in parts if part.split()[0] not in comparison.columns and not part.endswith("None")]
+    return f"All with {' and '.join(parts)}" if parts else ""
 
 
 def scaled_down(comparison: Comparison) -> str:
@@ -122,12 +131,16 @@ def machine(done: list[Run]) -> str:
     parts = {
         "device": Counter(clean(result.device or "unknown device") for result in results),
         "precision": Counter(f"{result.precision or 'unknown'} precision" for result in results),
-        "threads": Counter(f"{result.threads or 'unknown number of'} CPU threads" for result in results),
+        "threads": Counter(threads_text(result.threads) for result in results),
     }
     text = ", ".join(mixture(found) for found in parts.values())
     mixed = [name for name, found in parts.items() if len(found) > 1]
     warning = f"; they do not compare where the {' or the '.join(mixed)} differs" if mixed else ""
     return f"Times and memory are those of {text}{warning}"
+
+
+def threads_text(threads: int | None) -> str:
+    return "unknown number of CPU threads" if threads is None else count(threads, "CPU thread")
 
 
 def mixture(found: Counter[str]) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import CHOICES, ConfigError
 from resnet_lightning.help import type_names
-from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Run, Value, identity, parse, setting
+from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run, Value, identity, parse, setting
 from resnet_lightning.report.statistics import Estimate, estimate, measured
 from resnet_lightning.result import atomic_write
 
@@ -157,7 +157,7 @@ def metric_value(run: Run, metric: str) -> float | None:
 def from_history(run: Run, column: str, position: int) -> float | None:
     """A number of ``metrics.csv``; position -1 is the last epoch."""
     rows = run.history if run.status == "done" else []
-    value = rows[position].get(column) if position < len(rows) and rows else None
+    value = rows[position].get(column) if rows and position < len(rows) else None
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -185,7 +185,7 @@ def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
     pairs = []
     for line in reference.lines:
         for group in comparison.groups:
-            if not fits(line, reference.keys, group.runs[0]):
+            if not fits(line, reference.keys, comparison, group):
                 continue
             named = {key: parse(line[key]) for key in reference.keys if line[key]}
             others = {key: value for key, value in group.settings.items() if key not in reference.keys}
@@ -197,7 +197,24 @@ def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
     return pairs
 
 
-def fits(line: dict[str, str], keys: list[str], run: Run) -> bool:
-    return all(
-        identity(parse(line[key])) == identity(setting(key, run.overrides, run.result)) for key in keys if line[key]
-    )
+def fits(line: dict[str, str], keys: list[str], comparison: Comparison, group: Group) -> bool:
+    """Whether a line of the reference is about these runs."""
+    settings = {key: known(key, comparison, group) for key in keys if line[key]}
+    return all(identity(parse(line[key])) == identity(value) for key, value in settings.items())
+
+
+def known(key: str, comparison: Comparison, group: Group) -> Value:
+    """A setting of runs that differ by the seed only.
+
+    A job that still waits has no record; what it does not set itself is what the other jobs of the sweep have.
+    """
+    run = next((run for run in group.runs if run.result), group.runs[0])
+    if run.result or key in run.overrides:
+        return setting(key, run.overrides, run.result)
+    return next((setting(key, other.overrides, other.result) for other in comparison.runs if other.result), None)
+
+
+def left_over(comparison: Comparison, reference: Reference) -> int:
+    """How many lines of the reference are about no run of the sweep."""
+    groups = comparison.groups
+    return sum(not any(fits(line, reference.keys, comparison, group) for group in groups) for line in reference.lines)

@@ -78,13 +78,14 @@ def write_csv(comparison: Comparison, rows: list[Row], path: Path) -> None:
     columns = [f"{name}_{part}" for name in names for part in ("mean", "sd", "n")]
     with atomic_write(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        ends = ["runs", "selected_on", "p_value", "note", "status", "reason"]
+        ends = ["runs", "scale", "epochs_scale", "selected_on", "p_value", "note", "status", "reason"]
         writer.writerow([*comparison.columns, "best", *columns, *ends])
         for row in rows:
             estimates = [getattr(row, name) for name in ESTIMATES]
             numbers = [part for one in estimates for part in ((one.mean, one.sd, one.n) if one else (None, None, 0))]
             settings = [str(v).lower() if isinstance(v, bool) else v for v in row.group.settings.values()]
-            rest = [len(row.group.runs), selection(comparison), row.p_value, row.note, row.status, row.reason]
+            rest = [len(row.group.runs), *comparison.scale, selection(comparison)]
+            rest += [row.p_value, row.note, row.status, row.reason]
             writer.writerow([*settings, str(row.best).lower(), *numbers, *rest])
 
 
