@@ -16,7 +16,7 @@ demo: install  ## four runs on real MNIST and their comparison: about three minu
 		lr=0.2,0.02 batch=64,128
 	@echo "Look at multirun/demo/comparison.html; curves of every run: $(VENV)/bin/tensorboard --logdir multirun/demo"
 
-reports: install  ## the five course reports again and a page for each; make reports scale=0.02 takes minutes
+reports: install  ## the five course reports again and a page for each; make reports scale=0.02 for a first look
 	$(RUN) resnet_lightning.reproduce $(if $(scale),scale=$(scale) epochs_scale=$(scale) data.test_limit=1000)
 
 benchmark: install  ## how fast this machine trains, beside what people would use instead; keep it free meanwhile

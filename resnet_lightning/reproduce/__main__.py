@@ -1,5 +1,6 @@
 """``python -m resnet_lightning.reproduce``: run the experiments of the five reports, then write a page for each."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -63,13 +64,28 @@ def run_all(experiments: Sequence[str], overrides: Sequence[str]) -> int:
     for name in experiments:
         command = [sys.executable, "-m", "resnet_lightning", "--multirun", f"experiment={name}", *overrides]
         print(f"\n=== {' '.join(['python', *command[1:]])}", flush=True)
-        try:
-            codes.append(subprocess.run(command, check=False).returncode)
-        except KeyboardInterrupt:  # the sweep got it too, and has ended in order
-            return 130
+        codes.append(run_one(command))
         if codes[-1] in (2, 130, 143):  # a bad setting would be one for the others too
             return codes[-1]
     return max(codes, default=0)
+
+
+def run_one(command: Sequence[str]) -> int:
+    """Run a sweep to its end; what stops us stops it in order, and is waited for.
+
+    Ctrl-C reaches the sweep from the terminal, SIGTERM from here.
+    """
+    with subprocess.Popen(command) as process:
+        before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        try:
+            while True:
+                try:
+                    code = process.wait()
+                    return code if code >= 0 else 128 - code
+                except KeyboardInterrupt:
+                    continue
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 if __name__ == "__main__":

@@ -4,25 +4,25 @@ The pages stand on copies of the records (``result.json``, ``metrics.csv``), tab
 folder of pages can be committed, and copied back below ``multirun/`` its sweeps go on where they stopped.
 """
 
-import json
 import shutil
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from resnet_lightning.config import identity
-from resnet_lightning.report.frame import Comparison, Run, read_comparison, scale_of
-from resnet_lightning.report.labels import count
+from resnet_lightning.report import write_report
+from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Run, read_comparison
+from resnet_lightning.report.labels import count, setting_text
 from resnet_lightning.report.statistics import compare
+from resnet_lightning.reproduce.remaining import remaining
 from resnet_lightning.result import FILE_NAME, atomic_write
-from resnet_lightning.text import duration
+from resnet_lightning.sweep.plan import COMMANDS_FILE, PLAN_FILE, read_commands
 
-SWEEP_FILES = ("comparison.csv", "comparison.md", "beside_reference.csv", "reference.csv", "sweep.json", "commands.sh")
-SCALED_BY = ("scale", "epochs_scale", "data.test_limit")
-RUN_FILES = (FILE_NAME, "metrics.csv")
-BEST_RUN_FILES = ("curves.png", "confusion_matrix.png", "predictions.png")
+SWEEP_FILES = (PLAN_FILE, COMMANDS_FILE, REFERENCE_FILE)
+REPORT_FILES = ("comparison.csv", "comparison.md", "beside_reference.csv")
+RUN_FILES = (FILE_NAME, "metrics.csv", "curves.png")
+PICTURES = ("curves.png", "confusion_matrix.png", "predictions.png")
+FEW = 7  # runs of which each shows its own curves, as the reports do
 
 
 @dataclass(frozen=True)
@@ -64,23 +64,38 @@ def write_pages(sweeps: Path, folder: Path) -> list[Path]:
 
 
 def sweeps_of(experiment: str, folder: Path) -> list[Path]:
-    """Sweeps of an experiment that have a comparison, the full one first, then those scaled down."""
-    scaled = [path for part in ("scale", "epochs") for path in sorted(folder.glob(f"{experiment}_{part}-*"))]
-    names = [folder / experiment, *scaled]
-    return [path for path in names if (path / "comparison.md").is_file()]
+    """Sweeps of an experiment in which some run is done, the full one first, then those scaled down."""
+    scaled = [path for part in ("scale", "epochs", "test") for path in sorted(folder.glob(f"{experiment}_{part}-*"))]
+    return [path for path in [folder / experiment, *scaled] if path.is_dir() and done_runs(read_comparison(path))]
+
+
+def done_runs(comparison: Comparison) -> list[Run]:
+    return [run for run in comparison.runs if run.status == "done"]
 
 
 def copy_sweep(sweep: Path, target: Path) -> None:
-    """Records of all runs, tables and figures; of the best run its own pictures too."""
+    """Records of all runs, and the report on just these records; of the best run its own pictures too.
+
+    The copy is made aside and then takes the place of an earlier one, so that nothing outdated stays in it.
+    """
+    aside = target.parent / ".new" / target.name
+    shutil.rmtree(aside.parent, ignore_errors=True)
     comparison = read_comparison(sweep)
-    files = [sweep / name for name in SWEEP_FILES] + sorted((sweep / "figures").glob("*.png"))
+    files = [sweep / name for name in SWEEP_FILES]
     files += [sweep / run.name / name for run in comparison.runs for name in RUN_FILES]
-    files += [sweep / run.name / name for run in best_runs(comparison) for name in BEST_RUN_FILES]
+    files += [sweep / run.name / name for run in best_runs(comparison) for name in PICTURES]
     for source in files:
         if source.is_file():
-            place = target / source.relative_to(sweep)
+            place = aside / source.relative_to(sweep)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
+    write_report(aside)
+    for path in [*aside.glob("*"), *aside.glob("figures/*")]:
+        if path.is_file() and path.name not in (*SWEEP_FILES, *REPORT_FILES) and path.suffix != ".png":
+            path.unlink()
+    shutil.rmtree(target, ignore_errors=True)
+    aside.rename(target)
+    aside.parent.rmdir()
 
 
 def best_runs(comparison: Comparison) -> list[Run]:
@@ -94,15 +109,22 @@ def contents(texts: dict[str, Text], folder: Path) -> str:
         "",
         "Made by `python -m resnet_lightning.reproduce` (`make reports`). Every table stands beside that of its",
         "report; what was scaled down says so in its title. A sweep goes on from these records after",
-        "`cp -r <its folder> multirun/`.",
+        "`cp -r docs/reports/<its folder> multirun/`.",
         "",
         "| report | sweeps with results here |",
         "|---|---|",
     ]
     for key, text in texts.items():
-        found = [path.name for name in text.experiments for path in sweeps_of(name, folder)]
+        found = [progress(path) for name in text.experiments for path in sweeps_of(name, folder)]
         lines.append(f"| [{text.title}]({key}.md) | {', '.join(found) or 'none yet'} |")
     return "\n".join([*lines, ""])
+
+
+def progress(sweep: Path) -> str:
+    """``r1_lr_batch (9 runs done)``, or ``(4 of 9 done)``."""
+    comparison = read_comparison(sweep)
+    done, planned = len(done_runs(comparison)), len(comparison.runs)
+    return f"{sweep.name} ({count(done, 'run') if done == planned else f'{done} of {planned} runs'})"
 
 
 def page(text: Text, folder: Path) -> str:
@@ -112,55 +134,51 @@ def page(text: Text, folder: Path) -> str:
         for sweep in sweeps_of(name, folder):
             parts.append(section(name, sweep))
     if len(parts) > 2:  # else there are no numbers yet
-        parts += ["## What these numbers carry, and what not", "\n".join(f"- {sentence}" for sentence in text.carries)]
-    left = [line for name in text.experiments for line in not_run(name, folder)]
+        parts += ["## What these numbers show, and what not", "\n".join(f"- {sentence}" for sentence in text.carries)]
+    left = [line for name in text.experiments for line in remaining(name, sweeps_of(name, folder))]
     if left:
-        heads = ["| command | estimated time of its training steps |", "|---|---|"]
+        heads = [
+            "| command | settings left | training, PFLOP | estimated time, one run after the other |",
+            "|---|---|---|---|",
+        ]
         parts += ["## Not run at full scale", "\n".join([*heads, *left])]
+        parts += ["A device that sustains 10 TFLOP/s takes 100 s for a PFLOP."]
     return "\n\n".join(parts) + "\n"
 
 
 def section(experiment: str, sweep: Path) -> str:
-    """Command, tables and figures of one sweep."""
+    """Commands, tables and figures of one sweep."""
     comparison = read_comparison(sweep)
-    scale = "".join(
-        f" {key}={share:g}" for key, share in zip(("scale", "epochs_scale"), comparison.scale, strict=True) if share < 1
-    )
+    commands = read_commands(sweep) or [f"python -m resnet_lightning --multirun experiment={experiment}"]
     table = (sweep / "comparison.md").read_text(encoding="utf-8").replace("## Beside", "### Beside").strip()
-    pictures = sorted((sweep / "figures").glob("*.png"))
-    pictures += [sweep / run.name / name for run in best_runs(comparison) for name in BEST_RUN_FILES]
-    shown = [(path.stem.replace("_", " "), path.relative_to(sweep.parent)) for path in pictures if path.is_file()]
-    images = [f"![{name}]({path.as_posix()})" for name, path in shown]
-    command = f"python -m resnet_lightning --multirun experiment={experiment}{scale}"
-    return "\n\n".join([f"## {sweep.name}", f"```\n{command}\n```", table, *images])
+    figures = [picture(path, sweep) for path in sorted((sweep / "figures").glob("*.png"))]
+    code = "\n".join(["```", *commands, "```"])
+    return "\n\n".join([f"## {sweep.name}", code, table, made(comparison), *figures, *run_pictures(comparison, sweep)])
 
 
-def not_run(experiment: str, folder: Path) -> Iterable[str]:
-    """Lines of the table of what is left to run at full scale, with the time that the runs so far point to."""
-    sweeps = sweeps_of(experiment, folder)
-    command = f"`python -m resnet_lightning --multirun experiment={experiment}`"
-    if not sweeps:
-        return [f"| {command} | not known: no run of it here |"]
-    full = [run for path in sweeps if path.name == experiment for run in read_comparison(path).runs]
-    done = {key_of(run) for run in full if run.status == "done"}
-    scaled = [run for path in sweeps for run in read_comparison(path).runs if run.status == "done"]
-    left = {key_of(run): run for run in scaled if key_of(run) not in done}
-    return [f"| {command} | {estimate_text(list(left.values()))} |"] if left else []
+def run_pictures(comparison: Comparison, sweep: Path) -> list[str]:
+    """Curves of every run where there are few, then the pictures of the best run, each named by its setting."""
+    done, best = done_runs(comparison), best_runs(comparison)
+    lines = []
+    for run in done if len(done) <= FEW else best:
+        names = PICTURES if run in best else PICTURES[:1]
+        paths = [sweep / run.name / name for name in names if (sweep / run.name / name).is_file()]
+        label = f"`{setting_text(run.settings)}`, seed {run.seed}" + (", the best run" if run in best else "")
+        lines += [f"{label}:", *(picture(path, sweep) for path in paths)] if paths else []
+    return lines
 
 
-def key_of(run: Run) -> str:
-    """The same for a run and its scaled-down version."""
-    settings = identity(run.result.config) if run.result else {}
-    return json.dumps({key: settings[key] for key in sorted(settings) if key not in SCALED_BY})
+def picture(path: Path, sweep: Path) -> str:
+    return f"![{path.stem.replace('_', ' ')}]({path.relative_to(sweep.parent).as_posix()})"
 
 
-def estimate_text(runs: Sequence[Run]) -> str:
-    """``2 h 10 min on cpu ..., 2 threads, bf16 precision (5 runs)``: one after the other, as fast as scaled down."""
-    seconds, devices = 0.0, set()
-    for run in runs:
-        result = run.result
-        assert result is not None
-        images = result.data["images"]["train"] / scale_of(result)[0] * result.config["epochs"]
-        seconds += images / result.images_per_second if result.images_per_second else 0.0
-        devices.add(f"{result.device}, {count(result.threads or 0, 'thread')}, {result.precision} precision")
-    return f"{duration(seconds)} on {' and '.join(sorted(devices))} ({count(len(runs), 'run')})"
+def made(comparison: Comparison) -> str:
+    """When, with which commit and which torch the runs were made."""
+    results = [run.result for run in done_runs(comparison) if run.result]
+    days = sorted({str(result.started)[:10] for result in results})
+    torch = sorted({str(result.versions.get("torch")) for result in results})
+    commits = sorted({result.git_commit[:10] for result in results if result.git_commit})
+    when = " to ".join(dict.fromkeys([days[0], days[-1]]))
+    parts = [f"Run {when} with torch {' and '.join(torch)}"]
+    parts += [f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"] if commits else []
+    return f"{', '.join(parts)}."

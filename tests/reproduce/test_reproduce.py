@@ -1,20 +1,26 @@
 """The reports again: which experiments run, and pages that stand on the records alone."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from resnet_lightning.config import ConfigError
+from resnet_lightning.cli import compose_all
+from resnet_lightning.config import ConfigError, plain_settings
 from resnet_lightning.help import options
-from resnet_lightning.report import write_report
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.reproduce.__main__ import chosen, main
 from resnet_lightning.reproduce.pages import read_texts, write_pages
+from resnet_lightning.reproduce.remaining import remaining
 from resnet_lightning.result import RunResult
-from tests.report.conftest import write_run
+from resnet_lightning.sweep.plan import plan_jobs, sweep_command
+from resnet_lightning.sweep.plan import write_plan as record_plan
+from resnet_lightning.text import duration
+from tests.report.conftest import write_plan, write_run
 
 
 def test_every_report_experiment_is_on_a_page():
@@ -25,44 +31,92 @@ def test_every_report_experiment_is_on_a_page():
         chosen(["r1_headlin"])
 
 
-@pytest.fixture
-def sweeps(tmp_path: Path) -> Path:
-    """A full sweep of which one run is missing, and a scaled-down one of both; never trained."""
-    folder = tmp_path / "multirun"
-    for name, scale, batches in (("r4_batch_epochs", 1.0, [64]), ("r4_batch_epochs_scale-0.1", 0.1, [64, 128])):
-        for batch in batches:
-            place = folder / name / f"batch-{batch}"
-            run = write_run(place, 0.7, batch=batch, scale=scale, selection="test", model="resnet50")
-            (place / "best.ckpt").write_bytes(b"weights")
-            (place / "predictions.png").write_bytes(b"picture")
-            run.images_per_second, run.data["images"]["train"] = 100.0, round(50_000 * scale)
-            run.config["epochs"] = 20
-            run.write(place)
-        add_reference(folder / name, find_reference("r4_batch_epochs"))
-        write_report(folder / name)
+def composed(*arguments: str) -> list[dict[str, Any]]:
+    """Plain settings of every run of R4."""
+    jobs = compose_all(["experiment=r4_batch_epochs", *arguments], multirun=True).jobs
+    return [plain_settings(config) for _, config in jobs]
+
+
+def add_runs(sweep: Path, settings: list[dict[str, Any]]) -> None:
+    """Finished runs of R4, with the page's figures of one; never trained."""
+    for config in settings:
+        place = sweep / f"batch-{config['batch']}_epochs-{config['epochs']}"
+        overrides = {"batch": config["batch"], "epochs": config["epochs"]}
+        run = write_run(place, 0.7, selection="test", **overrides)
+        for name in ("best.ckpt", "predictions.png", "curves.png"):
+            (place / name).write_bytes(b"a file")
+        run.config, run.choices = config, {"model": "resnet50", "data": "cifar10"}
+        run.data["images"]["train"] = round(50_000 * config["scale"])
+        run.train_seconds, run.seconds, run.model["multiply_accumulates"] = 100.0, 110.0, 1e9
+        run.write(place)
+    add_reference(sweep, find_reference("r4_batch_epochs"))
+
+
+FULL, SCALED = "r4_batch_epochs", "r4_batch_epochs_scale-0.1_epochs-0.5"
+COMMAND = "python -m resnet_lightning --multirun experiment=r4_batch_epochs"
+
+
+@pytest.fixture(scope="module")
+def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A full sweep of R4 of which two of five runs are done and one waits, and a scaled-down one of four."""
+    folder = tmp_path_factory.mktemp("reports") / "multirun"
+    add_runs(folder / FULL, composed()[:2])
+    write_plan(folder / FULL, {"waits": ["batch=64", "epochs=20"]})
+    add_runs(folder / SCALED, composed("scale=0.1", "epochs_scale=0.5")[:4])
     return folder
 
 
-def test_a_page_has_command_tables_figures_and_what_is_left(sweeps, tmp_path):
-    pages = write_pages(sweeps, tmp_path / "pages")
-    assert [path.name for path in pages] == ["README.md", "r1.md", "r2.md", "r3.md", "r4.md", "r5.md"]
-    text = (tmp_path / "pages" / "r4.md").read_text()
-    assert "--multirun experiment=r4_batch_epochs\n" in text and "experiment=r4_batch_epochs scale=0.1\n" in text
-    assert "71.22" in text and "caled down to 10 % of the training images" in text
-    assert "2 h 46 min on Test CPU, 2 threads, 32 precision (1 run)" in text  # 20 x 50,000 images at 100 images/s
+@pytest.fixture(scope="module")
+def pages(sweeps: Path) -> Path:
+    write_pages(sweeps, sweeps.parent / "pages")
+    return sweeps.parent / "pages"
+
+
+def test_a_page_has_tables_figures_and_what_is_left(pages):
+    assert sorted(path.name for path in pages.glob("*.md")) == ["README.md", *(f"r{n}.md" for n in range(1, 6))]
+    text = (pages / "r4.md").read_text()
+    assert "71.22" in text and "caled down to 10 % of the training images and 50 % of the epochs" in text
     for name in (part.split(")")[0] for part in text.split("](")[1:]):
-        assert (tmp_path / "pages" / name).is_file(), name
-    assert "no run of it here" in (tmp_path / "pages" / "r1.md").read_text()
+        assert (pages / name).is_file(), name
+    assert text.count("/curves.png") == 2 + 4 and "`batch=64 epochs=10`, seed 0" in text
+    assert "experiment=r1_lr_batch` | 27 of 27 | - | not known |" in (pages / "r1.md").read_text()
+    assert f"{FULL} (2 of 3 runs), {SCALED} (4 runs)" in (pages / "README.md").read_text()
 
 
-def test_pages_stand_on_copies_without_checkpoints_and_can_be_made_from_them_again(sweeps, tmp_path):
-    folder = tmp_path / "pages"
-    write_pages(sweeps, folder)
-    assert not list(folder.rglob("*.ckpt")) and not list(folder.rglob("*.html"))
-    assert RunResult.read(folder / "r4_batch_epochs" / "batch-64").test["accuracy"] == 0.7
-    before = (folder / "r4.md").read_text()
-    write_pages(tmp_path / "nothing", folder)
-    assert (folder / "r4.md").read_text() == before
+def test_what_is_left_is_estimated_from_the_scaled_down_runs(pages):
+    work = f"{2 * 3 * 2 * 1e9 * 50_000 * 20 / 1e15:.1f}"  # two runs of 20 epochs
+    seconds = 2 * (100 / 0.1 / 0.5 + 10 / 0.5)
+    line = f"3 of 5 | {work} | {duration(seconds)} on Test CPU, 2 CPU threads, 32 precision; 1 of them without a run"
+    assert line in (pages / "r4.md").read_text()
+
+
+def test_a_run_on_another_machine_is_the_run_of_the_report(tmp_path):
+    add_runs(tmp_path / FULL, composed("accelerator=cpu", "precision=32"))
+    assert remaining("r4_batch_epochs", [tmp_path / FULL]) == []
+
+
+def test_pages_stand_on_copies_without_checkpoints_and_can_be_made_from_them_again(pages, tmp_path):
+    assert not list(pages.rglob("*.ckpt")) and not list(pages.rglob("*.html")) and not (pages / ".new").exists()
+    assert RunResult.read(pages / FULL / "batch-64_epochs-10").test["accuracy"] == 0.7
+    before = (pages / "r4.md").read_text()
+    write_pages(tmp_path / "nothing", pages)
+    assert (pages / "r4.md").read_text() == before
+
+
+def test_what_a_sweep_that_went_on_left_takes_the_place_of_the_old(sweeps, pages, tmp_path):
+    copied = shutil.copytree(pages, tmp_path / "pages")
+    folder = shutil.copytree(sweeps / FULL, tmp_path / "multirun" / FULL)
+    (copied / FULL / "figures" / "outdated.png").write_bytes(b"a file")
+    before = (copied / "r4.md").read_text()
+    add_runs(folder, composed()[:3])
+    jobs = compose_all(["experiment=r4_batch_epochs"], multirun=True).jobs
+    for more in ("launcher.retries=1", "batch=64"):
+        overrides = {"task": ["experiment=r4_batch_epochs", more], "hydra": ["hydra.mode=MULTIRUN"]}
+        record_plan(folder, sweep_command(overrides), plan_jobs(folder, jobs))
+    write_pages(tmp_path / "multirun", copied)
+    text = (copied / "r4.md").read_text()
+    assert "outdated.png" not in text and text.count("| here | 100.0 |") == before.count("| here | 100.0 |") + 1
+    assert f"{COMMAND} launcher.retries=1\n{COMMAND} batch=64\n" in text
 
 
 def test_a_mistyped_key_is_one_sentence(capsys, tmp_path, monkeypatch):
