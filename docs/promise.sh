@@ -9,7 +9,7 @@ rm -rf promise
 
 "$@" hydra.run.dir=promise/killed &
 while [ ! -f promise/killed/last.ckpt ]; do sleep 0.1; done # there is something to go on from
-sleep "$(shuf -i 0-3 -n 1).$(shuf -i 0-9 -n 1)"
+sleep "$(python -c 'import random; print(random.uniform(0, 4))')"
 kill -9 $!
 
 "$@" hydra.run.dir=promise/killed

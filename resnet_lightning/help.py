@@ -17,13 +17,13 @@ LINE = re.compile(r"^( *)(?:- )?([a-z_0-9]+): *([^#]*?) *(?:# *(.*))?$")
 UNTYPED = ("devices", "logger", "launcher.devices")  # keys that take a number, a list or a word
 KEY_WIDTH, VALUE_WIDTH = 32, 24  # characters
 EXAMPLES = """\
-usage: python -m resnet_lightning [choice=name ...] [key=value ...]
+usage: python -m resnet_lightning [--multirun] [choice=name ...] [key=value ...]
 
   python -m resnet_lightning model=resnet34 data=mnist
   python -m resnet_lightning model=resnet18 data=cifar10 augment=crop_flip optimizer=momentum lr=0.1 batch=128 epochs=15
-  python -m resnet_lightning model=resnet10 model.widths=[16,32,64] epochs=2 augment.rotation=15 seed=1
+  python -m resnet_lightning model=resnet10 'model.widths=[16,32,64]' epochs=2 augment.rotation=15 seed=1
   python -m resnet_lightning data=folder data.root=my_images data.image_size=96
-  python -m resnet_lightning --multirun lr=0.1,0.01 batch=32,64        every combination, and their comparison
+  python -m resnet_lightning --multirun name=first lr=0.1,0.01 batch=32,64    every combination, and their comparison
   python -m resnet_lightning --multirun 'hydra.sweeper.rows=[{stem: cifar},{stem: imagenet, lr: 0.01}]'       a list
   python -m resnet_lightning --multirun experiment=r1_lr_batch scale=0.1
   python -m resnet_lightning --cfg job --resolve        print the settings that a command would use
@@ -32,6 +32,7 @@ usage: python -m resnet_lightning [choice=name ...] [key=value ...]
   python -m resnet_lightning info                       versions, devices, data found, free disk
 
 What was trained, with --help each: python -m resnet_lightning.evaluate, .predict, .explain, .export, .report
+This machine's speed, the course reports again: python -m resnet_lightning.benchmark, .reproduce
 
 A run leaves one folder under outputs/: result.json, metrics.csv, checkpoints, figures, TensorBoard events.
 Exit codes: 0 done, 1 failed, 2 bad setting, 130 interrupted (143 by SIGTERM).

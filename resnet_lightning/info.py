@@ -15,6 +15,7 @@ Prints versions, devices and what they compute in, the data sets found, and the 
 EXTRAS = {
     "export": "onnx onnxscript onnxruntime safetensors",
     "explain": "captum",
+    "benchmark": "kornia",
     "wandb": "wandb",
     "mlflow": "mlflow",
     "slurm": "submitit",
