@@ -277,26 +277,33 @@ def without_bases() -> Iterator[None]:
     print(re.sub(r"\S+=_base\b[ \n]?", "", caught.getvalue()), end="")
 
 
+def show_help() -> int:
+    try:
+        print(help_text(), flush=True)
+    except BrokenPipeError:  # head has read enough; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def run_job(settings: DictConfig) -> None:
+    """The single run that Hydra has composed; leaves its exit code in ``codes``."""
+    from resnet_lightning.run import run  # torch and lightning take seconds to import
+
+    record = HydraConfig.get()
+    try:
+        choices = {group: str(record.runtime.choices[group]) for group in GROUPS}
+        folder, overrides = Path(record.runtime.output_dir), list(record.overrides.task)
+        codes.append(run(read_config(settings), folder, overrides, choices).exit_code)
+    except ConfigError as error:  # the data, read by now, do not fit the settings
+        print(f"Error: {error}", file=sys.stderr)
+        codes.append(2)
+
+
 def run_command(argv: list[str]) -> int:
     """Run what the command line says; returns the exit code: 0 done, 1 failed, 2 bad setting, 130 interrupted."""
     if {"-h", "--help"} & set(argv):
-        print(help_text())
-        return 0
+        return show_help()
     codes.clear()
-
-    def job(settings: DictConfig) -> None:
-        from resnet_lightning.run import run  # torch and lightning take seconds to import
-
-        record = HydraConfig.get()
-        try:
-            choices = {group: str(record.runtime.choices[group]) for group in GROUPS}
-            folder, overrides = Path(record.runtime.output_dir), list(record.overrides.task)
-            result = run(read_config(settings), folder, overrides, choices)
-            codes.append(result.exit_code)
-        except ConfigError as error:  # the data, read by now, do not fit the settings
-            print(f"Error: {error}", file=sys.stderr)
-            codes.append(2)
-
     try:
         argv = with_resumed(argv)
         flags = get_args_parser().parse_args(argv)
@@ -308,7 +315,7 @@ def run_command(argv: list[str]) -> int:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
         sys.argv[1:] = argv
         with without_bases() if flags.shell_completion else nullcontext():
-            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(job)()
+            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(run_job)()
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -157,3 +157,11 @@ def test_help_needs_no_torch(command):
 def test_settings_of_a_command_can_be_printed(command):
     result = command("--cfg", "job", "--resolve", "lr=0.25")
     assert result.returncode == 0 and "lr: 0.25" in result.stdout
+
+
+def test_help_may_be_read_in_part():
+    command = [sys.executable, "-m", "resnet_lightning", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # as head does
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
