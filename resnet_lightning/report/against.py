@@ -105,7 +105,8 @@ def head(comparison: Comparison, metric: str) -> str:
         return str(match["epoch"] or match["class"])
     if match["final"]:
         return f"{quantity_text(metric)}, last epoch"
-    return quantity_text(metric) + (f", {ON_TEST}" if selection(comparison) == "test" else "")
+    by_test = match["split"] == "test" and selection(comparison) == "test"
+    return quantity_text(metric) + (f", {ON_TEST}" if by_test else "")
 
 
 def table(comparison: Comparison, pairs: Sequence[Pair], title: str, metrics: Sequence[str]) -> Table:

@@ -7,7 +7,7 @@ damaged or missing makes a row that says so, never an error.
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.result import FILE_NAME, RunResult
 
 Value = str | int | float | bool | None
-NOT_SETTINGS = (
-    "name",
-    "seed",
-    "data.root",
-    "threads",
-)  # keys that make no column: seeds are folded, the others are places
+NOT_SETTINGS = ("name", "experiment", "seed", "data.root", "threads")  # no columns: seeds are folded, others are places
 REFERENCE_FILE = "reference.csv"
 DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
@@ -103,10 +98,12 @@ def read_comparison(folder: Path) -> Comparison:
     found = [(name, *read_result(folder / name)) for name in names]
     check_scale(folder, [result for _, result, _, _ in found if result])
     overrides = {name: overrides_of(result, plan.get(name, {})) for name, result, _, _ in found}
-    columns = swept_columns([(overrides[name], result) for name, result, _, _ in found])
+    known = [(overrides[name], result) for name, result, _, _ in found]
+    columns = swept_columns(known)
+    values = {key: settings_of(key, known) for key in columns}
     runs = []
-    for name, result, status, reason in found:
-        settings = {key: setting(key, overrides[name], result) for key in columns}
+    for position, (name, result, status, reason) in enumerate(found):
+        settings = {key: values[key][position] for key in columns}
         seed = setting("seed", overrides[name], result)
         command = str(plan.get(name, {}).get("command", ""))
         number = seed if isinstance(seed, int) else None
@@ -210,6 +207,18 @@ def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Va
     return parse(overrides[key]) if key in overrides else None
 
 
+def settings_of(key: str, runs: Sequence[tuple[dict[str, str], RunResult | None]]) -> list[Value]:
+    """Value of a key in each run, given its overrides and its record.
+
+    A job that still waits has no record: what it does not set itself is what all the others have.
+    """
+    values = [setting(key, *run) for run in runs]
+    silent = [result is None and key not in overrides for overrides, result in runs]
+    told = {identity(value): value for value, unknown in zip(values, silent, strict=True) if not unknown}
+    shared = next(iter(told.values())) if len(told) == 1 else None
+    return [shared if unknown else value for value, unknown in zip(values, silent, strict=True)]
+
+
 def parse(text: str) -> Value:
     """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"relu"`` stays; a list is written as in a run's record."""
     try:
@@ -229,7 +238,7 @@ def swept_columns(runs: Iterable[tuple[dict[str, str], RunResult | None]]) -> li
     """Keys that somebody set and that differ between runs, in the order in which they were first set."""
     runs = list(runs)
     keys = dict.fromkeys(key for overrides, _ in runs for key in overrides if key not in NOT_SETTINGS)
-    differing = [key for key in keys if len({identity(setting(key, *run)) for run in runs}) > 1]
+    differing = [key for key in keys if len(set(map(identity, settings_of(key, runs)))) > 1]
     return differing or [key for key in DEFAULT_COLUMNS if any(setting(key, *run) is not None for run in runs)]
 
 

@@ -23,7 +23,7 @@ from typing import Any
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import CHOICES, ConfigError
 from resnet_lightning.help import type_names
-from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run, Value, identity, parse, setting
+from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run, Value, identity, parse, settings_of
 from resnet_lightning.report.statistics import Estimate, estimate, measured
 from resnet_lightning.result import atomic_write
 
@@ -183,10 +183,8 @@ def published(line: dict[str, str], metric: str) -> float | str | None:
 def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
     """Every line of the reference with each setting of the sweep that fits it, in the order of the reference."""
     pairs = []
-    for line in reference.lines:
-        for group in comparison.groups:
-            if not fits(line, reference.keys, comparison, group):
-                continue
+    for line, groups in fitting(comparison, reference):
+        for group in groups:
             named = {key: parse(line[key]) for key in reference.keys if line[key]}
             others = {key: value for key, value in group.settings.items() if key not in reference.keys}
             ours = {metric: estimate(metric_value(run, metric) for run in group.runs) for metric in reference.metrics}
@@ -197,24 +195,21 @@ def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
     return pairs
 
 
-def fits(line: dict[str, str], keys: list[str], comparison: Comparison, group: Group) -> bool:
-    """Whether a line of the reference is about these runs."""
-    settings = {key: known(key, comparison, group) for key in keys if line[key]}
-    return all(identity(parse(line[key])) == identity(value) for key, value in settings.items())
-
-
-def known(key: str, comparison: Comparison, group: Group) -> Value:
-    """A setting of runs that differ by the seed only.
-
-    A job that still waits has no record; what it does not set itself is what the other jobs of the sweep have.
-    """
-    run = next((run for run in group.runs if run.result), group.runs[0])
-    if run.result or key in run.overrides:
-        return setting(key, run.overrides, run.result)
-    return next((setting(key, other.overrides, other.result) for other in comparison.runs if other.result), None)
+def fitting(comparison: Comparison, reference: Reference) -> list[tuple[dict[str, str], list[Group]]]:
+    """Each line of the reference with the runs that it is about, if there are any."""
+    known = [(run.overrides, run.result) for run in comparison.runs]
+    columns = {key: settings_of(key, known) for key in reference.keys}
+    values = {
+        run.name: {key: identity(column[position]) for key, column in columns.items()}
+        for position, run in enumerate(comparison.runs)
+    }
+    wanted = [{key: identity(parse(line[key])) for key in reference.keys if line[key]} for line in reference.lines]
+    return [
+        (line, [group for group in comparison.groups if keys.items() <= values[group.runs[0].name].items()])
+        for line, keys in zip(reference.lines, wanted, strict=True)
+    ]
 
 
 def left_over(comparison: Comparison, reference: Reference) -> int:
     """How many lines of the reference are about no run of the sweep."""
-    groups = comparison.groups
-    return sum(not any(fits(line, reference.keys, comparison, group) for group in groups) for line in reference.lines)
+    return sum(not groups for _, groups in fitting(comparison, reference))

@@ -181,4 +181,4 @@ def made(comparison: Comparison) -> str:
     when = " to ".join(dict.fromkeys([days[0], days[-1]]))
     parts = [f"Run {when} with torch {' and '.join(torch)}"]
     parts += [f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"] if commits else []
-    return f"{', '.join(parts)}."
+    return f"{', '.join(parts)}. Whatever else the machine did slowed the times, not the accuracies."

@@ -10,7 +10,7 @@ from resnet_lightning.report.__main__ import main
 from resnet_lightning.report.against import against
 from resnet_lightning.report.frame import read_comparison
 from resnet_lightning.report.reference import FOLDER, add_reference, find_reference, read_reference
-from tests.report.conftest import write_run
+from tests.report.conftest import write_plan, write_run
 
 PUBLISHED = """\
 # Somebody's table.
@@ -82,6 +82,16 @@ def test_settings_without_a_counterpart_are_counted_not_invented(sweep, publishe
     compared = against(read_comparison(sweep))
     assert len(compared.tables[0].rows) == 3
     assert any(note.startswith("2 of the 3 settings of the reference") for note in compared.notes)
+
+
+def test_a_job_that_waits_has_what_all_others_have(sweep, published):
+    write_run(sweep / "a", 0.95, lr=0.1, batch=32)
+    write_plan(sweep, {"b": ["batch=64"]})
+    comparison = read_comparison(sweep)
+    assert comparison.columns == ["batch"]
+    compared = against(comparison)
+    assert [row[-1] for row in compared.tables[0].rows] == ["100.0", "12.0", "-88.0", "Out of Memory", "waiting", "-"]
+    assert any(note.startswith("1 of the 3 settings of the reference") for note in compared.notes)
 
 
 def test_numbers_selected_on_test_are_labelled(sweep, published):
