@@ -25,7 +25,8 @@ def learning_curves(comparison: Comparison, rows: list[Row]) -> Figure | None:
     A setting with a finished run is drawn from its finished runs, another from what there is of them.
     """
     drawn, which = settings_to_draw([row for row in rows if any(run.history for run in row.group.runs)], comparison)
-    if not drawn or len(comparison.runs) == 1:  # a single run has its own
+    longest = max((len(run.history) for run in comparison.runs), default=0)
+    if not drawn or longest < 2 or len(comparison.runs) == 1:  # one epoch is no curve; a single run has its own
         return None
     split = selection(comparison)
     titles = {"train_loss": "train loss", "val_loss": f"{split} loss", "val_accuracy": f"{split} accuracy (%)"}

@@ -89,7 +89,8 @@ def test_hostile_names_are_drawn(sweep):
 
 
 @pytest.mark.parametrize(
-    "text", ["epoch,train_loss,val_loss,val_accuracy\n1,nan,inf,nan\n", "epoch\n1\n", "x,y\n1,2\n", ""]
+    "text",
+    ["epoch,train_loss,val_loss,val_accuracy\n1,nan,inf,nan\n2,nan,inf,nan\n", "epoch\n1\n2\n", "x,y\n1,2\n3,4\n", ""],
 )
 def test_curves_without_finite_numbers(sweep, text):
     write_grid(sweep, lambda lr, seed: 0.9, lr=[0.1, 0.2])
@@ -100,6 +101,14 @@ def test_curves_without_finite_numbers(sweep, text):
     if figure is not None:
         figure.savefig(io.BytesIO(), dpi=30)
     assert (figure is None) == (not text)
+
+
+def test_one_epoch_is_no_curve(sweep):
+    write_grid(sweep, lambda lr, seed: 0.9, lr=[0.1, 0.2])
+    for path in sweep.glob("*/metrics.csv"):
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    draw(sweep)
+    assert names(sweep) and "learning_curves.svg" not in names(sweep)
 
 
 def learning_curves(comparison: Comparison):
@@ -118,9 +127,10 @@ def test_of_many_settings_the_best_and_the_worst_are_drawn(sweep):
 def test_a_curve_is_the_mean_of_its_finished_seeds(sweep):
     for seed, (status, loss) in enumerate([("done", 1.0), ("done", 3.0), ("diverged", 1000.0)]):
         write_run(sweep / str(seed), status=status, seed=seed)
-        (sweep / str(seed) / "metrics.csv").write_text(f"epoch,train_loss,val_loss,val_accuracy\n1,{loss},{loss},0.5\n")
+        rows = [f"{epoch},{loss * epoch},{loss},0.5" for epoch in (1, 2)]
+        (sweep / str(seed) / "metrics.csv").write_text("\n".join(["epoch,train_loss,val_loss,val_accuracy", *rows, ""]))
     figure, labels = learning_curves(read_comparison(sweep))
-    assert list(figure.axes[0].get_lines()[0].get_ydata()) == [2.0]
+    assert list(figure.axes[0].get_lines()[0].get_ydata()) == [2.0, 4.0]
     assert labels == ["model=resnet18 data=mnist (2 of 3 done, 1 diverged)"]
 
 
