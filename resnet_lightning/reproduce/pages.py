@@ -161,8 +161,8 @@ def run_pictures(comparison: Comparison, sweep: Path) -> list[str]:
     done, best = done_runs(comparison), best_runs(comparison)
     lines = []
     for run in done if len(done) <= FEW else best:
-        names = PICTURES if run in best else PICTURES[:1]
-        names = names if len(run.history) > 1 else names[1:]  # one epoch is no curve
+        wanted = PICTURES if run in best else PICTURES[:1]
+        names = wanted if len(run.history) > 1 else wanted[1:]  # one epoch is no curve
         paths = [sweep / run.name / name for name in names if (sweep / run.name / name).is_file()]
         label = f"`{setting_text(run.settings)}`, seed {run.seed}" + (", the best run" if run in best else "")
         lines += [f"{label}:", *(picture(path, sweep) for path in paths)] if paths else []
