@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_lightning.benchmark.rounds import Effort, Row
+from resnet_lightning.benchmark.rounds import Effort, Row, noted
 from resnet_lightning.checks import choose
 from resnet_lightning.config import ConfigError, DataError
 
@@ -27,18 +27,23 @@ minimum and maximum, ratios within a round. Nothing else should run meanwhile.
   rounds     how often each way has its turn (default: 5)
   seconds    how long each turn is, about (default: 3)
   folder     of the two files (default: outputs/benchmark)
-  quick      true makes everything tiny: to see that it works, the figures mean nothing
+  quick      true makes everything tiny but a model or experiment that is named: to see that it works, the figures
+             mean nothing
   recommend  true prints the settings that train this network fastest here, with the commands
-  other keys are settings of a run, as in model=resnet10 data=mnist batch=64 threads=2; the sections training and input
-             use all of them, the others data.root, accelerator and threads
+  other keys are settings of a run, as in model=resnet10 data=mnist batch=64 threads=2; for the sections training and
+             input and for recommend (without a model or an experiment: ResNet-18 on CIFAR-10, crop and flip); the other
+             sections take data.root, accelerator and threads alone
 
+A training step is forward, loss, backward and optimizer: scheduler, ema, label_smoothing and gradient_clip are no part
+of it. Precision and compile are what training and recommend compare: these settings say nothing there.
+What does not work here is left out, with a sentence that says so.
 What the launcher of a sweep costs: python -m resnet_lightning.benchmark.launcher
-Exit codes: 0 done, 2 bad setting, 130 interrupted (what was measured is written).
+Exit codes: 0 done, 1 data missing or damaged, 2 bad setting, 130 interrupted (finished sections are written).
 """
 OWN = {"only": "", "rounds": "5", "seconds": "3", "folder": "outputs/benchmark", "quick": "false", "recommend": "false"}
 MACHINE = ("data.root", "accelerator", "threads")  # settings that every section takes
 TINY = ["model=resnet10", "model.widths=[4,8,8]"]
-STANDARD = ["model=resnet18", "data=cifar10", "augment=crop_flip"]  # where the user names no model
+STANDARD = ["model=resnet18", "data=cifar10", "augment=crop_flip"]  # where the user names no model and no experiment
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,9 @@ def parse(arguments: Sequence[str]) -> Asked:
     quick = own["quick"] == "true"
     rounds = 1 if quick else positive("rounds", own["rounds"])
     effort = Effort(int(rounds), 0.02 if quick else positive("seconds", own["seconds"]), quick)
-    named = any(argument.startswith("model=") for argument in rest)
-    settings = [*(TINY if quick else [] if named else STANDARD), *rest]
+    settings = rest
+    if not any(argument.startswith(("model=", "experiment=")) for argument in rest):
+        settings = [*(TINY if quick else STANDARD), *rest]
     machine = [argument for argument in rest if argument.partition("=")[0] in MACHINE]
     return Asked(sections, effort, Path(own["folder"]), own["recommend"] == "true", settings, machine)
 
@@ -124,7 +130,7 @@ def measures(asked: Asked) -> dict[str, Callable[[], tuple[list[Row], list[str]]
         "plain": lambda: measure_plain(asked.machine, asked.effort),
         "input": lambda: measure_input(config, asked.effort),
         "overhead": lambda: measure_overhead(config, asked.machine, asked.effort),
-        "scaling": lambda: measure_scaling(asked.effort),
+        "scaling": lambda: measure_scaling(asked.machine, asked.effort),
     }
 
 
@@ -137,7 +143,10 @@ def measure(arguments: Sequence[str], asked: Asked) -> None:
     of_section = measures(asked)
     for section in asked.sections:
         print(f"{section} ...", flush=True)
-        rows, skipped = of_section[section]()
+        rows: list[Row] = []
+        skipped: list[str] = []
+        with noted(f"Section {section}", skipped):
+            rows, skipped = of_section[section]()
         found, missing = found + rows, missing + skipped
         write(asked.folder, head, found, missing)
         for group in dict.fromkeys(row.group for row in rows):
@@ -166,10 +175,13 @@ def main(arguments: Sequence[str]) -> int:
         asked = parse(arguments)
         from resnet_lightning import hardware
         from resnet_lightning.benchmark.ours import compose
+        from resnet_lightning.benchmark.timing import torch_flags
 
         hardware.keep_freed_memory()
-        hardware.set_threads(compose(asked.settings).threads, 1)
-        (advise if asked.recommend else measure)(arguments, asked)
+        config = compose(asked.settings)
+        hardware.set_threads(config.threads, 1)
+        with torch_flags(of_a_run=hardware.pick_accelerator(config.accelerator) == "cuda"):
+            (advise if asked.recommend else measure)(arguments, asked)
     except (ConfigError, DataError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1

@@ -1,16 +1,17 @@
 """Against the plain loops of ``plain.py``: the same network, batch and data, on the same device, in turn."""
 
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from torch.utils.data import Dataset
 
 from resnet_lightning.benchmark import plain
-from resnet_lightning.benchmark.ours import WARM_UP, OurTraining
-from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
-from resnet_lightning.benchmark.timing import rate
-from resnet_lightning.benchmark.training import build_network, device_of
+from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
+from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
+from resnet_lightning.benchmark.timing import mean_seconds, torch_flags
+from resnet_lightning.benchmark.training import build_network, compile_each_shape, device_of
 from resnet_lightning.config import Config, DataError
 
 SGD = ["optimizer=sgd", "scheduler=constant", "lr=0.01", "weight_decay=0"]
@@ -41,33 +42,44 @@ def plain_data(config: Config) -> Dataset[object]:
         raise DataError(f"{config.data.root} has no CIFAR-10: set data.root or RESNET_LIGHTNING_DATA.") from error
 
 
-def plain_way(config: Config, workers: int, effort: Effort) -> Callable[[], float]:
-    """Images/s of the plain loop, which goes on between the rounds where it stopped."""
-    device = device_of(config)
-    steps = plain.training_steps(build_network(config), plain_data(config), config.batch, workers, device)
-    for _ in range(WARM_UP):
-        next(steps)
-    return rate(partial(next, steps), config.batch, effort.seconds, device)
+def plain_way(config: Config, workers: int, effort: Effort) -> Way:
+    """Images/s of the plain loop; the network goes on learning, the DataLoader and its workers are new in each turn.
+
+    Workers that live on would prepare batches in the turns of the others, and begin their own with a full queue.
+    """
+    device, network, data = device_of(config), build_network(config), plain_data(config)
+
+    @torch_flags(of_a_run=False)
+    def seconds_a_step(count: int) -> float:
+        with closing(plain.training_steps(network, data, config.batch, workers, device)) as steps:
+            for _ in range(WARM_UP + 2 * workers):  # each worker has two batches ready before the first step
+                next(steps)
+            return mean_seconds(partial(next, steps), count, device)
+
+    count = max(2, round(effort.seconds / max(seconds_a_step(3), 1e-6)))
+    return lambda: config.batch / seconds_a_step(count)
 
 
-def our_way(arguments: list[str], effort: Effort) -> Callable[[], float]:
+def our_way(arguments: list[str], effort: Effort) -> Way:
     training = OurTraining(arguments)
+    if training.config.compile:
+        compile_each_shape()
     steps = training.steps_in(effort.seconds)
     return lambda: training.images_per_second(steps)
 
 
-def measure_case(name: str, arguments: list[str], config: Config, effort: Effort) -> list[Row]:
+def measure_case(name: str, arguments: list[str], effort: Effort, missing: list[str]) -> list[Row]:
     """
-    Args:
-        config: of this case, as the plain loop takes it.
-
     Raises:
         DataError: the files of the data set are not here.
     """
-    ways = {f"plain loop, {workers} workers": plain_way(config, workers, effort) for workers in (0, 2)}
+    config = compose(arguments)
+    makers: dict[str, Callable[[], Way]] = {
+        f"plain loop, {workers} workers": partial(plain_way, config, workers, effort) for workers in (0, 2)
+    }
     chosen = dict(list(OURS.items())[:2]) if effort.quick else OURS
-    ways |= {case: our_way([*arguments, *extra], effort) for case, extra in chosen.items()}
-    return rows("plain", name, "images/s", interleave(ways, effort.rounds))
+    makers |= {case: partial(our_way, [*arguments, *extra], effort) for case, extra in chosen.items()}
+    return rows("plain", name, "images/s", compare(name, makers, effort.rounds, missing))
 
 
 def measure_plain(machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
@@ -75,13 +87,12 @@ def measure_plain(machine: list[str], effort: Effort) -> tuple[list[Row], list[s
     Args:
         machine: settings of the user that say where the data are and what trains: ``data.root``, ``accelerator``.
     """
-    from resnet_lightning.benchmark.ours import compose
-
-    found, missing = [], []
+    found: list[Row] = []
+    missing: list[str] = []
     for name, settings in CASES.items():
         arguments = [*settings, *(QUICK if effort.quick else []), *machine]
         try:
-            found += measure_case(name, arguments, compose(arguments), effort)
+            found += measure_case(name, arguments, effort, missing)
         except DataError as error:
             missing.append(f"{name}: skipped. {error}")
     return found, missing

@@ -5,6 +5,7 @@ image, as in a DataLoader; kornia and ours take a batch.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
-from resnet_lightning.benchmark.timing import Work, rate
+from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
+from resnet_lightning.benchmark.timing import Work, rate, torch_flags
 from resnet_lightning.benchmark.training import Variant, device_of, image_shape, variant_step
 from resnet_lightning.config import AugmentConfig, ColorJitterConfig, Config
 from resnet_lightning.data.augment import Augment
@@ -107,7 +108,7 @@ def endless(make: Callable[[], Any]) -> Work:
     return lambda: next(iterator)
 
 
-def ours(images: Tensor, augment: AugmentConfig, device: torch.device, batch: int = BATCH) -> Work:
+def our_batches(images: Tensor, augment: AugmentConfig, device: torch.device, batch: int = BATCH) -> Work:
     """Our loader and augmentation as a run uses them, on (N, C, H, W) uint8 images of noise."""
     channels = images.shape[1]
     change = Augment(augment, MEAN[:channels], STD[:channels])
@@ -130,39 +131,54 @@ def pil(images: Tensor, augment: AugmentConfig) -> Work:
     arrays = images.permute(0, 2, 3, 1).contiguous().numpy()
 
     def batches() -> Any:
-        return (torch.stack([change(Image.fromarray(arrays[i])) for i in part]) for part in shuffled(len(arrays)))
+        return (
+            torch.stack([change(Image.fromarray(arrays[i])) for i in part.tolist()]) for part in shuffled(len(arrays))
+        )
 
     return endless(batches)
 
 
 def tensors(images: Tensor, augment: AugmentConfig) -> Work:
     change = torchvision_steps(v2, augment, images.shape[3], [v2.ToDtype(torch.float32, scale=True)])
-    return endless(lambda: (torch.stack([change(images[i]) for i in part]) for part in shuffled(len(images))))
+    return endless(lambda: (torch.stack([change(images[i]) for i in part.tolist()]) for part in shuffled(len(images))))
 
 
 def kornia_batches(images: Tensor, augment: AugmentConfig, device: torch.device) -> Work:
     change, images = kornia_steps(augment, images.shape[3]).to(device), images.to(device)
-    return endless(lambda: (change(images[part.to(device)] / 255) for part in shuffled(len(images))))
+
+    def batches() -> Any:
+        return (change(images.index_select(0, part.to(device)) / 255) for part in shuffled(len(images)))
+
+    return torch_flags(of_a_run=False)(endless(batches))
 
 
-def ways_of(images: Tensor, augment: AugmentConfig, device: torch.device, effort: Effort) -> dict[str, Any]:
+def makers_of(
+    images: Tensor, augment: AugmentConfig, device: torch.device, effort: Effort
+) -> dict[str, Callable[[], Way]]:
     """Images/s of every library that is here; torchvision's transforms work on the CPU whatever trains."""
-    work = {"torchvision, PIL": pil(images, augment), "torchvision v2, tensors": tensors(images, augment)}
+    work: dict[str, Callable[[], Work]] = {
+        "torchvision, PIL": partial(pil, images, augment),
+        "torchvision v2, tensors": partial(tensors, images, augment),
+    }
     if find_spec("kornia"):
-        work["kornia"] = kornia_batches(images, augment, device)
-    work["ours"] = ours(images, augment, device)
-    return {name: rate(batch, BATCH, effort.seconds / 3, device) for name, batch in work.items()}
+        work["kornia"] = partial(kornia_batches, images, augment, device)
+    work["ours"] = partial(our_batches, images, augment, device)
+
+    def way(make: Callable[[], Work]) -> Way:
+        return rate(make(), BATCH, effort.seconds / 3, device)
+
+    return {name: partial(way, make) for name, make in work.items()}
 
 
-def measure_toggles(size: int, device: torch.device, effort: Effort) -> list[Row]:
+def measure_toggles(size: int, device: torch.device, effort: Effort, missing: list[str]) -> list[Row]:
     images = torch.randint(0, 256, (256 if effort.quick else IMAGES, 3, size, size), dtype=torch.uint8)
     found = []
     for name, toggles in TOGGLES.items():
         if effort.quick and name not in QUICK:
             continue
-        ways = ways_of(images, settings_of(toggles), device, effort)
+        makers = makers_of(images, settings_of(toggles), device, effort)
         group = f"{name}, 3x{size}x{size}, batch {BATCH}, {where(device)}"
-        found += rows("input", group, "images/s", interleave(ways, effort.rounds))
+        found += rows("input", group, "images/s", compare(group, makers, effort.rounds, missing))
     return found
 
 
@@ -170,29 +186,31 @@ def where(device: torch.device) -> str:
     return "one CPU core" if device.type == "cpu" else f"{device.type} (torchvision: one CPU core)"
 
 
-def measure_share(config: Config, effort: Effort) -> list[Row]:
+def measure_share(config: Config, effort: Effort, missing: list[str]) -> list[Row]:
     """Loader and augmentation of the user's settings beside the training step that they feed, on as many threads."""
     device = device_of(config)
     images = torch.randint(0, 256, (max(config.batch, IMAGES), *image_shape(config)), dtype=torch.uint8)
     variant = Variant(pick_precision(config.precision, device.type), "channels_last", False)
-    work: dict[str, Work] = {
-        "training step": variant_step(config, variant, device),
-        "loader and augmentation": ours(images, config.augment, device, config.batch),
+    makers: dict[str, Callable[[], Way]] = {
+        "training step": lambda: rate(variant_step(config, variant, device), 1.0, effort.seconds, device),
+        "loader and augmentation": lambda: rate(
+            our_batches(images, config.augment, device, config.batch), 1.0, effort.seconds, device
+        ),
     }
-    speeds = {name: rate(part, 1.0, effort.seconds, device) for name, part in work.items()}
-    figures = interleave(speeds, effort.rounds)
+    group = f"data path of {config.model.name}, batch {config.batch}"
+    figures = compare(group, makers, effort.rounds, missing)
     milliseconds = {name: [1000 / value for value in values] for name, values in figures.items()}
-    return rows("input", f"data path of {config.model.name}, batch {config.batch}", "ms a step", milliseconds)
+    return rows("input", group, "ms a step", milliseconds)
 
 
 def measure_input(config: Config, effort: Effort) -> tuple[list[Row], list[str]]:
+    missing = [] if find_spec("kornia") else ["kornia is not installed: pip install 'resnet-lightning[benchmark]'."]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = measure_toggles(config.data.image_size, torch.device("cpu"), effort)
+        found = measure_toggles(config.data.image_size, torch.device("cpu"), effort, missing)
         if device_of(config).type != "cpu":
-            found += measure_toggles(config.data.image_size, device_of(config), effort)
+            found += measure_toggles(config.data.image_size, device_of(config), effort, missing)
     finally:
         torch.set_num_threads(threads)
-    missing = [] if find_spec("kornia") else ["kornia is not installed: pip install 'resnet-lightning[benchmark]'."]
-    return found + measure_share(config, effort), missing
+    return found + measure_share(config, effort, missing), missing

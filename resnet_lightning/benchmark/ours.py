@@ -16,6 +16,9 @@ from resnet_lightning.cli import compose_all
 from resnet_lightning.config import Config
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.run import quiet_lightning
+from resnet_lightning.training.console import Console
+from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
+from resnet_lightning.training.lines import lines_of
 
 WARM_UP = 3  # steps that are not timed
 
@@ -48,6 +51,13 @@ class StepClock(Checkpoint):
             self.start, self.seconds = (now, 0.0) if self.steps == 0 else (self.start, now - self.start)
 
 
+class StepsConsole(Console):
+    """The console of a run but for the line of an epoch: without validation there is nothing for it to say."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        pass
+
+
 class OurTraining:
     """Trains the same network again and again, ``steps`` at a time, each time with a new Trainer.
 
@@ -71,11 +81,21 @@ class OurTraining:
         clock = StepClock()
         self.data.train_index = self.every_image[: (steps + WARM_UP) * self.config.batch]
         with tempfile.TemporaryDirectory() as folder:
-            trainer = build_trainer(self.config, Path(folder), self.precision, [clock])
-            trainer.fit_loop.max_epochs = 1
-            trainer.limit_val_batches = 0
-            trainer.fit(self.classifier, datamodule=self.data)
+            self.train(Path(folder), clock)
         return clock.seconds / clock.steps
+
+    def train(self, folder: Path, clock: StepClock) -> None:
+        """An epoch with every callback of a run that does something in a step."""
+        lines = lines_of(self.config, self.data.selection, len(self.data.train_index))
+        try:
+            with StopOnSignal() as stop:
+                callbacks = [stop, StepsConsole(lines, self.config.log_every), clock]
+                trainer = build_trainer(self.config, folder, self.precision, callbacks)
+                trainer.fit_loop.max_epochs = 1
+                trainer.limit_val_batches = 0
+                trainer.fit(self.classifier, datamodule=self.data)
+        except Interrupted as error:
+            raise KeyboardInterrupt from error
 
     def images_per_second(self, steps: int) -> float:
         return self.config.batch / self.step_seconds(steps)

@@ -8,13 +8,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from resnet_lightning.benchmark.ours import OurTraining, compose
-from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
+from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
+from resnet_lightning.benchmark.rounds import Effort, Row, interleave, noted, rows
 from resnet_lightning.benchmark.timing import finish, mean_seconds
 from resnet_lightning.benchmark.training import autocast, build_network, device_of, place
 from resnet_lightning.config import Config, DataError
@@ -36,11 +37,10 @@ def bare_loop(training: OurTraining) -> Callable[[int], float]:
     placed = cache.ImageSet(*(part.to(device) for part in data.data.train))
 
     def run(steps: int) -> float:
-        index = training.every_image[: steps * config.batch]
+        index = training.every_image[: (steps + WARM_UP) * config.batch]
         loader = TrainLoader(placed, index, config.batch, device, config.seed, lambda: 0, data.augment.draws)
-        finish(device)
-        start = time.perf_counter()
-        for images, labels, draws in loader:
+        start = 0.0
+        for number, (images, labels, draws) in enumerate(loader, 1):
             assert draws is not None
             with autocast(training.precision, device):
                 loss = F.cross_entropy(network(data.augment(images, draws)), labels)
@@ -48,6 +48,9 @@ def bare_loop(training: OurTraining) -> Callable[[int], float]:
             loss.backward()
             optimizer.step()
             scheduler.step()
+            if number == WARM_UP:
+                finish(device)
+                start = time.perf_counter()
         finish(device)
         return (time.perf_counter() - start) / steps
 
@@ -55,14 +58,16 @@ def bare_loop(training: OurTraining) -> Callable[[int], float]:
     return run
 
 
-def measure_step(machine: list[str], effort: Effort) -> list[Row]:
+def measure_step(machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
     training = OurTraining([*TINY, *machine])
     steps = training.steps_in(effort.seconds)
     bare = bare_loop(training)
     ways = {"bare loop": lambda: 1000 * bare(steps), "our Trainer set-up": lambda: 1000 * training.step_seconds(steps)}
-    figures = interleave(ways, effort.rounds)
-    figures["difference"] = [ours - base for base, ours in zip(*figures.values(), strict=True)]
-    return rows("overhead", f"a step of a tiny network, {steps} steps", "ms a step", figures)
+    group = f"a step of a tiny network, {steps} steps"
+    figures = interleave(group, ways, effort.rounds, missing)
+    if len(figures) == len(ways):
+        figures["difference"] = [ours - base for base, ours in zip(*figures.values(), strict=True)]
+    return rows("overhead", group, "ms a step", figures)
 
 
 def measure_start(machine: list[str], effort: Effort) -> list[Row]:
@@ -80,31 +85,37 @@ def measure_start(machine: list[str], effort: Effort) -> list[Row]:
     return rows("overhead", "start of a run", "s", figures)
 
 
-def measure_loading(name: str, config: Config, effort: Effort) -> list[Row]:
+def loading_seconds(name: str, files: Path) -> dict[str, float]:
     """Seconds until the tensors are there: the first time, when the cache is made, and every other time."""
-    from dataclasses import replace
+    with tempfile.TemporaryDirectory() as folder:
+        if FILES[name]:
+            (Path(folder) / FILES[name]).symlink_to(files)
+        data = replace(compose([f"data={name}"]).data, root=folder)
+        cold, warm = (mean_seconds(lambda: cache.load(data), 1, torch.device("cpu")) for _ in range(2))
+    return {"warm (the cache is there)": warm, "cold (the cache is made)": cold}
 
-    figures: dict[str, list[float]] = {"warm (the cache is there)": [], "cold (the cache is made)": []}
+
+def measure_loading(name: str, config: Config, effort: Effort) -> list[Row]:
     files = Path(config.data.root).absolute() / FILES[name]
-    for _ in range(effort.rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            if FILES[name]:
-                (Path(folder) / FILES[name]).symlink_to(files)
-            data = replace(compose([f"data={name}"]).data, root=folder)
-            for case in reversed(figures):
-                seconds = mean_seconds(lambda data=data: cache.load(data), 1, torch.device("cpu"))  # type: ignore[misc]
-                figures[case].append(seconds)
-    return rows("overhead", f"loading {name}", "s", figures)
+    loading_seconds(name, files)  # from here on the system has the files in its memory
+    turns = [loading_seconds(name, files) for _ in range(effort.rounds)]
+    return rows("overhead", f"loading {name}", "s", {case: [turn[case] for turn in turns] for case in turns[0]})
 
 
 def measure_overhead(config: Config, machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
     machine = [f"data.root={Path(config.data.root).absolute()}", *machine]
-    found, missing = measure_step(machine, effort) + measure_start(machine, effort), []
+    found: list[Row] = []
+    missing: list[str] = []
+    with noted("A step of a tiny network", missing):
+        found += measure_step(machine, effort, missing)
+    with noted("Start of a run", missing):
+        found += measure_start(machine, effort)
     for name, files in FILES.items():
         try:
             if not (Path(config.data.root) / files).exists() and files:
                 raise DataError(f"{config.data.root} has no {files}.")
-            found += measure_loading(name, config, effort)
+            with noted(f"Loading {name}", missing):
+                found += measure_loading(name, config, effort)
         except DataError as error:
             missing.append(f"Loading {name}: skipped. {error}")
         if effort.quick:

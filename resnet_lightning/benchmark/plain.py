@@ -4,7 +4,7 @@ A torchvision data set of PIL images, torchvision transforms for each image, a D
 a count of right answers in every step. Correct, readable and slow; nothing else in the project uses it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,11 @@ def cifar10(root: Path) -> Dataset[Any]:
 
 def training_steps(
     network: nn.Module, data: Dataset[Any], batch: int, workers: int, device: torch.device, lr: float = 0.01
-) -> Iterator[float]:
-    """Train for ever, epoch after epoch; yields the sum of an epoch's losses after each step."""
+) -> Generator[float, None, None]:
+    """Train for ever, epoch after epoch; yields the sum of an epoch's losses after each step.
+
+    Closing it ends the workers.
+    """
     loader = DataLoader(data, batch_size=batch, shuffle=True, num_workers=workers, drop_last=True)
     criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(network.parameters(), lr=lr)
     network.to(device).train()

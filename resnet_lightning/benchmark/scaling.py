@@ -6,14 +6,15 @@ Time is measured in turn in one process; memory, of which a process only knows t
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import torch
 
 from resnet_lightning import hardware
-from resnet_lightning.benchmark.inputs import BATCH, ours
+from resnet_lightning.benchmark.inputs import BATCH, our_batches
 from resnet_lightning.benchmark.ours import compose
-from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
-from resnet_lightning.benchmark.timing import Work, rate
+from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, noted, rows
+from resnet_lightning.benchmark.timing import Work, rate, release, torch_flags
 from resnet_lightning.benchmark.training import (
     bare_step,
     build_network,
@@ -28,7 +29,10 @@ SMALL = ["model=resnet10", "model.widths=[16,32,64]", "data=cifar10"]
 # group -> (unit, case -> settings); a step is divided by its images, or by the operations where these grow
 STEPS: dict[str, tuple[str, dict[str, list[str]]]] = {
     "batch": ("us an image", {str(n): [*SMALL, f"batch={n}"] for n in (32, 64, 128, 256, 512)}),
-    "image size": ("ns a MFLOP", {str(n): [*SMALL, f"data.image_size={n}", "batch=32"] for n in (16, 32, 64, 128)}),
+    "image size": (
+        "ns a MFLOP",  # stem=auto would shrink the largest images at once
+        {str(n): [*SMALL, "stem=cifar", f"data.image_size={n}", "batch=32"] for n in (16, 32, 64, 128)},
+    ),
     "depth": (
         "ns a MFLOP",
         {f"resnet{n}": [f"model=resnet{n}", "data=cifar10", "batch=64"] for n in (20, 32, 44, 56, 110)},
@@ -43,35 +47,41 @@ def step_of(arguments: list[str]) -> Work:
     network = place(build_network(config), device)
     images, labels = random_batch(config, device)
     images = images.contiguous(memory_format=torch.channels_last)
-    return bare_step(network, images, labels, hardware.pick_precision(config.precision, device.type))
+    return bare_step(config, network, images, labels, hardware.pick_precision(config.precision, device.type))
 
 
-def batches_of(count: int) -> Work:
+def batches_of(count: int, machine: list[str]) -> Work:
     """The next batch out of ``count`` random images, cropped and flipped."""
-    config = compose([*SMALL, "augment=crop_flip", f"batch={BATCH}"])
-    device = device_of(config)
-    return ours(torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8), config.augment, device, config.batch)
+    config = compose([*SMALL, "augment=crop_flip", f"batch={BATCH}", *machine])
+    images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8)
+    return our_batches(images, config.augment, device_of(config), config.batch)
 
 
-def peak_memory_of(make: Callable[..., Work], argument: object, threads: int) -> float:
+def peak_memory_of(make: Callable[[], Work], device: torch.device, threads: int) -> float:
     """Peak memory in MiB of this process, or of its GPU, after three times that work."""
     hardware.keep_freed_memory()
     torch.set_num_threads(threads)
-    work = make(argument)
-    for _ in range(3):
-        work()
-    return hardware.peak_memory(device_of(compose(SMALL))) or float("nan")
+    with torch_flags(of_a_run=device.type == "cuda"):
+        work = make()
+        for _ in range(3):
+            work()
+    return hardware.peak_memory(device) or float("nan")
 
 
-def memory_notes(make: Callable[..., Work], arguments: dict[str, object]) -> dict[str, str]:
+def memory_notes(
+    group: str, makers: dict[str, Callable[[], Work]], device: torch.device, missing: list[str]
+) -> dict[str, str]:
     """``{"64": "peak memory 512 MiB", ...}``"""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload(["resnet_lightning.benchmark.scaling"])
-    threads = torch.get_num_threads()
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        peaks = {case: pool.submit(peak_memory_of, make, what, threads) for case, what in arguments.items()}
-        return {case: f"peak memory {peak.result():,.0f} MiB" for case, peak in peaks.items()}
+    release(device)
+    notes = {}
+    for case, make in makers.items():
+        with noted(f"{group}, {case}, memory", missing), ProcessPoolExecutor(1, context) as pool:
+            peak = pool.submit(peak_memory_of, make, device, torch.get_num_threads()).result()
+            notes[case] = f"peak memory {peak:,.0f} MiB"
+    return notes
 
 
 def divisor(arguments: list[str], unit: str) -> float:
@@ -82,29 +92,43 @@ def divisor(arguments: list[str], unit: str) -> float:
     return config.batch * training_flops(build_network(config), image_shape(config)) / 1e6
 
 
-def measure_steps(group: str, effort: Effort) -> list[Row]:
+def measure_steps(group: str, machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
     unit, cases = STEPS[group]
-    cases = dict(list(cases.items())[:2]) if effort.quick else cases
-    device = device_of(compose(SMALL))
+    chosen = list(cases)[:2] if effort.quick else list(cases)
+    settings = {case: [*cases[case], *machine] for case in chosen}
+    device = device_of(compose([*SMALL, *machine]))
+    steps: dict[str, Callable[[], Work]] = {case: partial(step_of, settings[case]) for case in chosen}
+
+    def way(case: str) -> Way:
+        return rate(steps[case](), divisor(settings[case], unit), effort.seconds, device)
+
+    figures = compare(group, {case: partial(way, case) for case in chosen}, effort.rounds, missing)
     scale = 1e9 if unit.startswith("ns") else 1e6
-    ways = {
-        case: rate(step_of(settings), divisor(settings, unit), effort.seconds, device)
-        for case, settings in cases.items()
-    }
-    figures = interleave(ways, effort.rounds)
     figures = {case: [scale / value for value in values] for case, values in figures.items()}
-    return rows("scaling", group, unit, figures, memory_notes(step_of, dict(cases)))
+    return rows("scaling", group, unit, figures, memory_notes(group, steps, device, missing))
 
 
-def measure_data_sizes(effort: Effort) -> list[Row]:
-    sizes = {f"{count:,}": count for count in (DATA_SIZES[:2] if effort.quick else DATA_SIZES)}
-    device = device_of(compose(SMALL))
-    ways = {case: rate(batches_of(count), BATCH, effort.seconds / 3, device) for case, count in sizes.items()}
-    figures = {case: [1e6 / value for value in values] for case, values in interleave(ways, effort.rounds).items()}
-    notes = {} if effort.quick else memory_notes(batches_of, dict(sizes))
-    return rows("scaling", "images in the data set (loader, crop and flip)", "us an image", figures, notes)
+def measure_data_sizes(machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
+    group = "images in the data set (loader, crop and flip)"
+    device = device_of(compose([*SMALL, *machine]))
+    sizes = DATA_SIZES[:2] if effort.quick else DATA_SIZES
+    batches: dict[str, Callable[[], Work]] = {f"{count:,}": partial(batches_of, count, machine) for count in sizes}
+
+    def way(case: str) -> Way:
+        return rate(batches[case](), BATCH, effort.seconds / 3, device)
+
+    figures = compare(group, {case: partial(way, case) for case in batches}, effort.rounds, missing)
+    figures = {case: [1e6 / value for value in values] for case, values in figures.items()}
+    notes = {} if effort.quick else memory_notes(group, batches, device, missing)
+    return rows("scaling", group, "us an image", figures, notes)
 
 
-def measure_scaling(effort: Effort) -> tuple[list[Row], list[str]]:
+def measure_scaling(machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
+    """
+    Args:
+        machine: settings of the user that say where the data are and what trains: ``data.root``, ``accelerator``.
+    """
+    missing: list[str] = []
     groups = ["batch"] if effort.quick else list(STEPS)
-    return [row for group in groups for row in measure_steps(group, effort)] + measure_data_sizes(effort), []
+    found = [row for group in groups for row in measure_steps(group, machine, effort, missing)]
+    return found + measure_data_sizes(machine, effort, missing), missing

@@ -1,11 +1,49 @@
 """How long a piece of work takes on a device that works ahead of the host."""
 
+import gc
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 Work = Callable[[], object]
+
+
+@contextmanager
+def torch_flags(of_a_run: bool) -> Iterator[None]:
+    """What is set for the whole process: as our Trainer leaves it on CUDA (and never takes back), or as torch has it.
+
+    Our steps have the one from their warm-up on, as a compiled network is made for it, the loops of others the other.
+    """
+    cudnn: Any = torch.backends.cudnn
+    memory: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    flags = cudnn.benchmark, cudnn.allow_tf32, memory.fill_uninitialized_memory
+    if of_a_run:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # as Lightning does; cuBLAS reads it only once
+    keep_deterministic(of_a_run, warn_only=of_a_run)
+    cudnn.benchmark, cudnn.allow_tf32, memory.fill_uninitialized_memory = False, not of_a_run, not of_a_run
+    try:
+        yield
+    finally:
+        keep_deterministic(*before)
+        cudnn.benchmark, cudnn.allow_tf32, memory.fill_uninitialized_memory = flags
+
+
+def keep_deterministic(on: bool, warn_only: bool) -> None:
+    """``torch.use_deterministic_algorithms``, which imports torch's compiler: megabytes, so only where it must."""
+    if on != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(on, warn_only=warn_only)
+
+
+def release(device: torch.device) -> None:
+    """Give back the memory of what is no longer needed, so that other processes can have it."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def finish(device: torch.device) -> None:

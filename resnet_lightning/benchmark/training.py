@@ -1,7 +1,8 @@
 """Training throughput of one network: precision x memory format x compile, beside what the hardware can do at all."""
 
+import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
@@ -11,10 +12,11 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnet_lightning import hardware
-from resnet_lightning.benchmark.rounds import Effort, Row, interleave, rows
+from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, noted, ratios, rows
 from resnet_lightning.benchmark.timing import rate
 from resnet_lightning.config import Config
 from resnet_lightning.models.resnet import ResNet
+from resnet_lightning.training.optimizers import build_optimizer
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 DTYPES = {"32": torch.float32, "bf16": torch.bfloat16, "16": torch.float16}
@@ -77,9 +79,9 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return nullcontext() if precision == "32" else torch.autocast(device.type, DTYPES[precision])
 
 
-def bare_step(network: nn.Module, images: Tensor, labels: Tensor, precision: str) -> Callable[[], None]:
-    """Forward, loss, backward and SGD with momentum on one batch that stays where it is."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4, momentum=0.9)
+def bare_step(config: Config, network: nn.Module, images: Tensor, labels: Tensor, precision: str) -> Callable[[], None]:
+    """Forward, loss, backward and the optimizer of the settings on one batch that stays where it is."""
+    optimizer = build_optimizer(network, config.optimizer, 1e-4, config.weight_decay)  # so slow that noise stays finite
     scaler = torch.amp.GradScaler(images.device.type, enabled=precision == "16")
 
     def step() -> None:
@@ -93,18 +95,32 @@ def bare_step(network: nn.Module, images: Tensor, labels: Tensor, precision: str
     return step
 
 
+def compile_each_shape() -> None:
+    """Give every network of this process graphs for its own shapes, as in a run that has no other.
+
+    torch remembers the shapes of all networks of a class: it would make the second one's graph for any shape, and give
+    up compiling after a few.
+    """
+    from torch._dynamo import config  # takes seconds to import
+
+    config.automatic_dynamic_shapes = False
+    config.recompile_limit = 64
+
+
 def variant_step(config: Config, variant: Variant, device: torch.device) -> Callable[[], None]:
     memory_format = FORMATS[variant.memory_format]
     network = place(build_network(config), device, memory_format)
     if variant.compiled:
-        network.compile()
+        compile_each_shape()
+        network.compile(dynamic=False)
     images, labels = random_batch(config, device)
-    return bare_step(network, images.contiguous(memory_format=memory_format), labels, variant.precision)
+    return bare_step(config, network, images.contiguous(memory_format=memory_format), labels, variant.precision)
 
 
 def peak_work(precision: str, device: torch.device, quick: bool) -> dict[str, tuple[Callable[[], Tensor], float]]:
     """A large matrix product and a large 3x3 convolution: work and floating-point operations of each."""
-    dtype, size, images = DTYPES[precision], 256 if quick else 2048, 4 if quick else 128
+    dtype, images = DTYPES[precision], 4 if quick else 128
+    size = 256 if quick else 8192 if device.type == "cuda" else 2048  # a GPU is not full with less
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     maps = torch.randn(images, 128, 32, 32, device=device).to(dtype, memory_format=torch.channels_last)
     kernel = torch.randn(128, 128, 3, 3, device=device).to(dtype, memory_format=torch.channels_last)
@@ -118,21 +134,18 @@ def peak_work(precision: str, device: torch.device, quick: bool) -> dict[str, tu
     }
 
 
-def measure_peak(kinds: Sequence[str], device: torch.device, effort: Effort) -> tuple[list[Row], dict[str, float]]:
-    """Rows in GFLOP/s, and the larger of the two medians for each precision."""
-    work = {precision: peak_work(precision, device, effort.quick) for precision in kinds}
-    ways = {
-        name: rate(work_of, flops / 1e9, effort.seconds / 3, device)
-        for cases in work.values()
-        for name, (work_of, flops) in cases.items()
-    }
-    found = rows("training", "peak of this machine", "GFLOP/s", interleave(ways, effort.rounds))
-    medians = {row.case: row.median for row in found}
-    return found, {precision: max(medians[name] for name in cases) for precision, cases in work.items()}
+def peak_ways(kinds: Sequence[str], device: torch.device, effort: Effort, missing: list[str]) -> dict[str, Way]:
+    """GFLOP/s of ``peak_work`` in each precision; what works here."""
+    ways = {}
+    for precision in kinds:
+        for name, (work, operations) in peak_work(precision, device, effort.quick).items():
+            with noted(name, missing):
+                ways[name] = rate(work, operations / 1e9, effort.seconds / 3, device)
+    return ways
 
 
 class Prepared(NamedTuple):
-    way: Callable[[], float]  # images/s
+    way: Way  # images/s
     warm_up: float  # seconds from nothing until it was warm, compilation included
 
 
@@ -140,30 +153,46 @@ def prepare(
     config: Config, chosen: Sequence[Variant], device: torch.device, effort: Effort
 ) -> tuple[dict[Variant, Prepared], list[str]]:
     """A warm way for each variant, and a sentence for each that does not work here."""
-    ready, missing = {}, []
+    ready: dict[Variant, Prepared] = {}
+    missing: list[str] = []
     for variant in chosen:
-        start = time.perf_counter()
-        try:
+        with noted(f"{config.model.name}, batch {config.batch}, {variant}", missing):
+            start = time.perf_counter()
             way = rate(variant_step(config, variant, device), config.batch, effort.seconds, device)
             ready[variant] = Prepared(way, time.perf_counter() - start)
-        except Exception as error:  # torch.compile needs a C++ compiler, and can fail in many ways
-            first = (str(error).splitlines() or [""])[0][:200]
-            missing.append(f"{config.model.name}, {variant}: not possible here ({type(error).__name__}: {first}).")
     return ready, missing
 
 
+def peak_shares(
+    speeds: Mapping[str, Sequence[float]], peaks: Mapping[str, Sequence[float]], flops: int
+) -> dict[str, str]:
+    """A note for each variant: its share of the faster peak, as the median of the shares within a round.
+
+    Args:
+        speeds: images/s of each variant, round by round.
+        peaks: GFLOP/s of what ``peak_work`` names, round by round.
+    """
+    notes = {}
+    for case, values in speeds.items():
+        precision = case.split(",")[0]
+        of_precision = [values for name, values in peaks.items() if name.endswith(f", {precision}")]
+        best = [max(together) for together in zip(*of_precision, strict=True)]
+        if best:
+            share = statistics.median(ratios(values, best)) * flops / 1e7
+            notes[case] = f"{share:.0f} % of the peak in this precision"
+    return notes
+
+
 def measure_training(config: Config, effort: Effort) -> tuple[list[Row], list[str]]:
-    device = device_of(config)
+    device, shape = device_of(config), image_shape(config)
     chosen = variants(device.type, (False,) if effort.quick else (False, True))
-    peak_rows, peak = measure_peak(precisions(device.type), device, effort)
     prepared, missing = prepare(config, chosen, device, effort)
-    flops = training_flops(build_network(config), image_shape(config))
-    figures = interleave({str(variant): ready.way for variant, ready in prepared.items()}, effort.rounds)
-    shape = "x".join(map(str, image_shape(config)))
-    group = f"{config.model.name}, batch {config.batch}, {shape}, {flops / 1e6:,.0f} MFLOP an image"
-    found = rows("training", group, "images/s", figures)
-    notes = {
-        row.case: f"{row.median * flops / 1e7 / peak[row.case.split(',')[0]]:.0f} % of the peak in this precision"
-        for row in found
-    }
-    return peak_rows + rows("training", group, "images/s", figures, notes), missing
+    ways = peak_ways(precisions(device.type), device, effort, missing)
+    peak_names = list(ways)
+    ways |= {str(variant): ready.way for variant, ready in prepared.items()}
+    flops = training_flops(build_network(config), shape)
+    group = f"{config.model.name}, batch {config.batch}, {'x'.join(map(str, shape))}, {flops / 1e6:,.0f} MFLOP an image"
+    figures = interleave(group, ways, effort.rounds, missing)
+    peaks = {name: figures.pop(name) for name in peak_names if name in figures}
+    peak_rows = rows("training", "peak of this machine", "GFLOP/s", peaks)
+    return peak_rows + rows("training", group, "images/s", figures, peak_shares(figures, peaks, flops)), missing

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,7 +21,9 @@ TITLES = {
 
 
 def number(value: float) -> str:
-    """Three significant digits; 12345.6 -> ``12,346``."""
+    """Three significant digits; 12345.6 -> ``12,346``, what is unknown -> ``-``."""
+    if math.isnan(value):
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -31,6 +34,7 @@ def group_table(rows: Sequence[Row]) -> str:
     for row in rows:
         spread = f"{number(row.minimum)} to {number(row.maximum)}"
         ratio = f"{row.ratio:.2f} ({row.ratio_minimum:.2f} to {row.ratio_maximum:.2f})"
+        ratio = "-" if math.isnan(row.ratio) else ratio
         lines.append(f"| {row.case} | {number(row.median)} | {spread} | {ratio} | {row.note} |")
     return "\n".join(lines)
 

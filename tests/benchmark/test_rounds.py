@@ -1,11 +1,16 @@
 """The statistics of the benchmark on figures made by hand."""
 
 import csv
+import math
 
 import pytest
+import torch
 
-from resnet_lightning.benchmark.rounds import interleave, rows
-from resnet_lightning.benchmark.write import write
+from resnet_lightning.benchmark.rounds import interleave, noted, rows
+from resnet_lightning.benchmark.timing import torch_flags
+from resnet_lightning.benchmark.training import peak_shares
+from resnet_lightning.benchmark.write import group_table, write
+from resnet_lightning.config import DataError
 
 
 def test_ways_take_turns_in_reversed_order_every_other_round():
@@ -14,9 +19,50 @@ def test_ways_take_turns_in_reversed_order_every_other_round():
     def way(name: str):
         return lambda: float(calls.append(name) or len(calls))
 
-    figures = interleave({name: way(name) for name in "abc"}, rounds=3)
+    figures = interleave("group", {name: way(name) for name in "abc"}, 3, [])
     assert "".join(calls) == "abc" + "cba" + "abc"
     assert figures == {"a": [1, 6, 7], "b": [2, 5, 8], "c": [3, 4, 9]}
+
+
+def test_a_way_that_fails_in_a_turn_is_left_out():
+    turns = iter([1.0, 2.0])
+    missing: list[str] = []
+    figures = interleave("group", {"a": lambda: 5.0, "b": lambda: next(turns)}, 4, missing)
+    assert figures == {"a": [5, 5, 5, 5]} and missing == ["group, b: not possible here (StopIteration)."]
+
+
+def test_data_that_are_missing_are_no_way_that_fails():
+    with pytest.raises(DataError), noted("way", []):
+        raise DataError("no CIFAR-10")
+
+
+def test_nothing_is_divided_by_what_has_failed(tmp_path):
+    first, second = rows("recommend", "jobs", "images/s", {"1 job": [0.0, 0.0], "2 jobs": [8.0, 9.0]})
+    assert math.isnan(first.ratio) and math.isnan(second.ratio)
+    assert "| 2 jobs | 8.5 | 8 to 9 | - | |" in group_table([first, second]).replace("  ", " ")
+    (_, second) = rows("recommend", "jobs", "images/s", {"1 job": [0.0, 4.0], "2 jobs": [8.0, 9.0]})
+    assert second.ratio == 9 / 4
+
+
+def test_share_of_the_peak_is_taken_within_a_round():
+    """The machine becomes five times as slow in the second round: no share changes."""
+    peaks = {"product, 32": [1000.0, 200.0, 400.0], "convolution, 32": [500.0, 100.0, 900.0], "product, bf16": [1.0]}
+    notes = peak_shares({"32, contiguous": [100.0, 20.0, 45.0], "16, contiguous": [1.0]}, peaks, 2 * 10**9)
+    assert notes == {"32, contiguous": "20 % of the peak in this precision"}
+
+
+def test_flags_of_torch_are_as_before_afterwards():
+    def flags() -> tuple[bool, ...]:
+        deterministic = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic
+        return *deterministic, torch.backends.cudnn.allow_tf32, torch.utils.deterministic.fill_uninitialized_memory
+
+    outside, of_a_run = flags(), (True, False, False, False)
+    for outer in (False, True):
+        with torch_flags(of_a_run=outer):
+            with torch_flags(of_a_run=not outer):
+                assert flags() == (outside if outer else of_a_run)
+            assert flags() == (of_a_run if outer else outside)
+    assert flags() == outside == (False, False, True, True)
 
 
 def test_ratio_is_the_median_of_the_ratios_within_a_round():

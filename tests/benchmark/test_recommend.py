@@ -1,0 +1,111 @@
+"""Which settings the benchmark recommends, on figures made by hand: nothing is compiled or timed here but once."""
+
+import queue
+import threading
+
+import pytest
+
+from resnet_lightning.benchmark import recommend, training
+from resnet_lightning.benchmark.__main__ import main
+from resnet_lightning.benchmark.recommend import compile_note, job, shares, simplest_of_the_best
+from resnet_lightning.benchmark.rounds import Effort
+from resnet_lightning.benchmark.training import Prepared, Variant, prepare
+
+EAGER, COMPILED = Variant("32", "channels_last", False), Variant("32", "channels_last", True)
+EFFORT = Effort(rounds=1, seconds=0.01)
+
+
+def test_recommendation_is_a_command_that_can_be_run(benchmark, capsys):
+    from resnet_lightning.cli import compose_all
+
+    benchmark("recommend=true", "data=mnist", "accelerator=cpu")
+    single, sweep = (line.split()[3:] for line in capsys.readouterr().out.splitlines() if line.startswith("python -m"))
+    config = compose_all(single, multirun=False).jobs[0][1]
+    assert config.model.widths == [4, 8, 8] and config.threads == 1 and config.batch in (32, 64)
+    assert len(compose_all(sweep[1:], multirun=True).jobs) == 3
+
+
+def test_a_simpler_setting_wins_unless_another_is_clearly_faster():
+    simple, other = Variant("32", "channels_last", False), Variant("bf16", "channels_last", False)
+    assert simplest_of_the_best({simple: 100.0, other: 104.0}) is simple
+    assert simplest_of_the_best({simple: 100.0, other: 106.0}) is other
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """``measured(jobs={(1, 2): 100.0})`` -> advice where compiling takes 10 s and makes a step twice as fast."""
+
+    def advise(*arguments: str, jobs: dict[tuple[int, int], float], works=lambda config, variant: True):
+        def prepare(config, chosen, device, effort):
+            ready = {
+                v: Prepared(lambda v=v: 200.0 if v.compiled else 100.0, 12.0 if v.compiled else 2.0) for v in chosen
+            }
+            bad = [v for v in chosen if not works(config, v)]
+            return {v: r for v, r in ready.items() if v not in bad}, [f"{v}: not possible here." for v in bad]
+
+        monkeypatch.setattr(recommend, "precisions", lambda kind: ["32"])
+        monkeypatch.setattr(recommend, "prepare", prepare)
+        monkeypatch.setattr(recommend, "shares", lambda kind, cores: list(jobs))
+        monkeypatch.setattr(recommend, "together", lambda arguments, variant, count, threads, s: jobs[count, threads])
+        return recommend.recommend(["model=resnet10", "accelerator=cpu", *arguments], EFFORT)
+
+    return advise
+
+
+def test_compiling_is_recommended_with_what_it_costs(measured):
+    lines = measured("batch=128", jobs={(1, 2): 100.0}).lines
+    assert "compile=true costs 10 s at the first start, and pays from 2,000 training images on." in lines
+    assert "compile=true" in lines[-1].split() and "compiled, batch 128" in lines[0]
+
+
+def test_compiling_that_costs_nothing_is_no_negative_number():
+    way = Prepared(lambda: 1.0, 2.0)
+    assert "nothing" in compile_note(way, way, 100.0, 200.0)
+
+
+def test_a_batch_that_does_not_fit_is_left_out(measured):
+    advice = measured(jobs={(1, 2): 100.0}, works=lambda config, variant: config.batch < 512)
+    batches = [row.case for row in advice.rows if row.group.endswith(": batch")]
+    assert batches == ["32", "64", "128", "256"] and f"{COMPILED}: not possible here." in advice.lines
+
+
+def test_a_single_run_gets_half_of_the_cores_where_these_are_faster(measured):
+    lines = measured(jobs={(1, 4): 100.0, (1, 2): 120.0, (2, 2): 200.0}).lines
+    assert "a single run on 2 threads, a sweep as 2 jobs of 2 threads a device" in lines[0]
+    assert lines[-2].endswith(" threads=2")
+    assert shares("cpu", 4) == [(1, 4), (1, 2), (2, 2), (4, 1)] and shares("cpu", 1) == [(1, 1)]
+
+
+def test_jobs_that_fail_have_no_ratio(measured):
+    advice = measured(jobs={(1, 2): 0.0, (2, 1): 100.0})
+    assert "a sweep as 2 jobs of 1 thread" in advice.lines[0]
+    assert [row.median for row in advice.rows[-2:]] == [0.0, 100.0]
+
+
+def test_a_network_that_does_not_train_here_is_one_sentence(monkeypatch, capsys):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(training, "variant_step", fail)
+    assert main(["recommend=true", "quick=true", "threads=1", "accelerator=cpu"]) == 2
+    said = capsys.readouterr().err
+    assert "there is nothing to recommend" in said and "(MemoryError)" in said and said.count("\n") == 1
+
+
+def test_a_variant_that_does_not_work_is_a_sentence(settings, monkeypatch):
+    def variant_step(config, variant, device):
+        if variant.compiled:
+            raise RuntimeError("no C++ compiler\nmore about it")
+        return lambda: None
+
+    monkeypatch.setattr(training, "variant_step", variant_step)
+    config = settings("model=resnet10", "batch=16", "accelerator=cpu")
+    ready, missing = prepare(config, [EAGER, COMPILED], training.device_of(config), EFFORT)
+    sentence = f"resnet10, batch 16, {COMPILED}: not possible here (RuntimeError: no C++ compiler)."
+    assert list(ready) == [EAGER] and missing == [sentence]
+
+
+def test_a_job_that_fails_keeps_the_others_waiting_for_nothing():
+    begin, results = threading.Barrier(2), queue.Queue()
+    job(["batch=1"], EAGER, 1, 0.01, begin, results)
+    assert begin.broken and results.get_nowait() == 0.0
