@@ -9,7 +9,7 @@ from resnet_lightning.models.resnet import BLOCKS, BasicBlock
 
 
 class SqueezeExcitation(BasicBlock):
-    """A basic block whose channels are weighted by what they hold on average: a gate simplified from arXiv:1709.01507."""
+    """A basic block whose channels are weighted by their means: a gate simplified from arXiv:1709.01507."""
 
     def __init__(self, channels_in: int, width: int, stride: int, activation: str) -> None:
         super().__init__(channels_in, width, stride, activation)
