@@ -83,6 +83,8 @@ class ImageClassifier(LightningModule):
         self.tallies = nn.ModuleDict(
             {f"{split}_tally": Tally(num_classes) for split in ("train", "val", "train_eval", "test")}
         )
+        # else DDP gives every process the sums of the first one, before each step
+        self._ddp_params_and_buffers_to_ignore = [f"tallies.{name}" for name, _ in self.tallies.named_buffers()]
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) normalised images to (N, num_classes) logits."""
