@@ -32,6 +32,7 @@ from resnet_lightning.config import (
     Config,
     ConfigError,
     DataError,
+    DeviceLost,
     conf_folder,
     logger_names,
     value_of,
@@ -319,10 +320,12 @@ def run_command(argv: list[str]) -> int:
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    except (DataError, HydraException, OSError) as error:  # OSError: the folder of the run cannot be made or written
-        place = getattr(error, "filename", None) or "The folder of the run"
-        text = f"{place} cannot be written ({error.strerror})." if isinstance(error, OSError) else error
-        print(f"Error: {text}", file=sys.stderr)
+    except (DataError, DeviceLost, HydraException) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # the folder of the run cannot be made or written
+        place = error.filename or "The folder of the run"
+        print(f"Error: {place} cannot be written ({error.strerror}).", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before the run could take notice
         return 130

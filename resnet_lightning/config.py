@@ -23,6 +23,10 @@ class DataError(RuntimeError):
     """Data that is missing or damaged; the message says what, where it comes from and what to do."""
 
 
+class DeviceLost(RuntimeError):
+    """The device that a job was given is no longer there."""
+
+
 @dataclass
 class ModelConfig:
     name: str

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from resnet_lightning.config import ConfigError, device_count
+from resnet_lightning.config import ConfigError, DeviceLost, device_count
 
+SLOT = "RESNET_LIGHTNING_SLOT"  # environment variable of a job whose launcher has found its GPU: the name of its slot
 LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -24,7 +25,11 @@ def pick_accelerator(accelerator: str) -> str:
 
     Raises:
         ConfigError: the machine has no such device.
+        DeviceLost: the GPU that a launcher gave this job is gone.
     """
+    if SLOT in os.environ and accelerator in ("auto", "gpu", "cuda") and not torch.cuda.is_available():
+        gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+        raise DeviceLost(f"{os.environ[SLOT]} is gone: torch finds no GPU with CUDA_VISIBLE_DEVICES={gpu}.")
     found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if accelerator == "auto":
         return found
@@ -63,21 +68,34 @@ def check_hardware(accelerator: str, devices: Any, precision: str) -> None:
         raise ConfigError("precision=16 is not possible on a CPU: use bf16, 32 or auto.")
 
 
-def computes_in_bf16(kind: str) -> bool:
-    """True where bfloat16 products run on units of their own: GPUs from Ampere on, CPUs with AMX or AVX512-BF16."""
+def processes(accelerator: str, devices: Any) -> int:
+    """Of a run: one for each of its devices; ``devices=auto`` is every GPU of CUDA, else one device."""
+    count = device_count(devices)
+    if count is None:
+        count = torch.cuda.device_count() if pick_accelerator(accelerator) == "cuda" else 1
+    return count
+
+
+def computes_in_bf16(kind: str, devices: Any = 1) -> bool:
+    """True where bfloat16 products run on units of their own: GPUs from Ampere on, CPUs with AMX or AVX512-BF16.
+
+    Args:
+        devices: as in the settings; every one of them has to.
+    """
     if kind == "cuda":
-        return torch.cuda.get_device_capability()[0] >= 8
+        numbers = devices if isinstance(devices, list) else range(processes(kind, devices))
+        return all(torch.cuda.get_device_capability(number)[0] >= 8 for number in numbers)
     if kind == "cpu" and sys.platform == "linux":
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
         return "amx_bf16" in flags or "avx512_bf16" in flags
     return False
 
 
-def pick_precision(precision: str, kind: str) -> str:
+def pick_precision(precision: str, kind: str, devices: Any = 1) -> str:
     """``32``, ``bf16`` or ``16`` for what the user asked."""
     if precision != "auto":
         return precision
-    return "bf16" if computes_in_bf16(kind) else "32"
+    return "bf16" if computes_in_bf16(kind, devices) else "32"
 
 
 def set_threads(threads: int | None, processes: int) -> int:
@@ -85,6 +103,8 @@ def set_threads(threads: int | None, processes: int) -> int:
 
     The number is part of a result: sums are split among the threads, so another number gives other last bits.
     """
+    if threads is None and not is_first_process() and "OMP_NUM_THREADS" in os.environ:
+        threads = int(os.environ["OMP_NUM_THREADS"])  # the first process has divided the cores
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = threads or max(1, min(usable, torch.get_num_threads()) // processes)
     torch.set_num_threads(count)

@@ -19,8 +19,8 @@ from lightning.pytorch.callbacks import LambdaCallback
 from resnet_lightning import hardware
 from resnet_lightning.attempt import Attempt, End, end_of, write_or_say
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
-from resnet_lightning.checks import check_batch
-from resnet_lightning.config import Config, ConfigError, conf_folder, device_count, plain_settings
+from resnet_lightning.checks import check_batch, check_devices
+from resnet_lightning.config import Config, ConfigError, conf_folder, plain_settings
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.lock import hold
 from resnet_lightning.messages import closing_lines, opening_lines
@@ -62,7 +62,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         return result
     quiet_lightning()
     hardware.keep_freed_memory()
-    threads = hardware.set_threads(config.threads, device_count(config.devices) or 1)
+    threads = hardware.set_threads(config.threads, hardware.processes(config.accelerator, config.devices))
     result = RunResult(
         status="running",
         overrides=overrides,
@@ -148,6 +148,8 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     """Fill ``result`` step by step, so that it holds what was reached wherever the run ends."""
     data = build_data(config)
     check_batch(config, len(data.data.train.labels))
+    processes = hardware.processes(config.accelerator, config.devices)
+    check_devices(processes, config.batch)  # devices=auto is a number only here
     classifier = build_classifier(config, data)
     describe(result, config, data, classifier)
     loggers = build_loggers(config, folder, result) if hardware.is_first_process() else None
@@ -169,7 +171,7 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
     if trainer.is_global_zero:
         log.info(opening_lines(config, result, data))
     try:
-        train(trainer, classifier, data, checkpoints.newest(bits_depend_on(result)))
+        train(trainer, classifier, data, checkpoints.newest(bits_depend_on(result, processes)))
         record_training(result, classifier, tracking)
         load_best(folder, classifier.evaluated)
         if config.eval_train != "none":
@@ -192,7 +194,8 @@ def describe(result: RunResult, config: Config, data: ImageDataModule, classifie
     """Record what is known before the first step."""
     result.data, result.selection = data.facts(), data.selection
     result.model = model_facts(cast(ResNet, classifier.network), config, data.image_shape)
-    result.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))
+    kind = hardware.pick_accelerator(config.accelerator)
+    result.precision = hardware.pick_precision(config.precision, kind, config.devices)
 
 
 def train(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, checkpoint: Path | None) -> None:
@@ -224,10 +227,11 @@ def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, s
     return classifier.test_sums
 
 
-def bits_depend_on(result: RunResult) -> dict[str, Any]:
+def bits_depend_on(result: RunResult, processes: int) -> dict[str, Any]:
     """With the same settings, and the same of these, a run gives the same bits."""
     versions = {key: result.versions[key] for key in ("torch", "lightning", "cuda")}
-    return {"device": result.device, "threads": result.threads, "precision": result.precision, **versions}
+    shared = {"processes": processes} if processes > 1 and result.config["devices"] == "auto" else {}
+    return {"device": result.device, "threads": result.threads, "precision": result.precision, **versions, **shared}
 
 
 def record_training(result: RunResult, classifier: ImageClassifier, tracking: Tracking) -> None:

@@ -45,6 +45,40 @@ def test_threads_are_fixed_and_shared_by_the_processes_of_a_run():
     assert hardware.set_threads(None, processes=64) == 1
 
 
+def test_further_processes_have_the_threads_of_the_first(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "6")
+    assert hardware.set_threads(None, processes=2) == torch.get_num_threads() == 6  # divided by the first process
+    assert hardware.set_threads(3, processes=2) == 3
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """``gpus((8, 0), (7, 5))``: torch finds GPUs of these capabilities."""
+
+    def make(*capabilities: tuple[int, int]) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(capabilities))
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(capabilities))
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda number=0: capabilities[number])
+
+    return make
+
+
+def test_auto_devices_are_all_gpus(gpus):
+    gpus((8, 0), (8, 0), (8, 0))
+    assert [hardware.processes("auto", devices) for devices in ("auto", 2, [1])] == [3, 2, 1]
+    assert hardware.processes("cpu", "auto") == 1
+    gpus()
+    assert hardware.processes("auto", "auto") == 1
+
+
+def test_auto_precision_is_one_that_every_chosen_gpu_computes_in(gpus):
+    gpus((8, 0), (7, 5))
+    chosen = {"1": 1, "2": 2, "auto": "auto", "second": [1]}
+    found = {name: hardware.pick_precision("auto", "cuda", devices) for name, devices in chosen.items()}
+    assert found == {"1": "bf16", "2": "32", "auto": "32", "second": "32"}
+
+
 def test_auto_precision_is_what_the_hardware_computes_in():
     assert hardware.pick_precision("auto", "cpu") == ("bf16" if hardware.computes_in_bf16("cpu") else "32")
     assert hardware.pick_precision("32", "cpu") == "32"

@@ -13,7 +13,7 @@ from pathlib import Path
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.outcome import REFUSED, forget_old_record, settle
 from resnet_lightning.sweep.plan import Job
-from resnet_lightning.sweep.process import end_with_launcher
+from resnet_lightning.sweep.process import end_group, end_with_launcher
 
 GRACE = 15.0  # seconds between asking a job to stop and ending it; SLURM itself waits 30 by default
 LOOK_EVERY = 0.2  # seconds
@@ -55,6 +55,7 @@ def run_task(task: Task) -> RunResult:
             result.reason = "stopped at the time limit of the queue"
             result.write(place)
         raise
+    end_group(process.pid)
     result = settle(task.folder, task.job, process.returncode, timed_out=False, stopped=False)
     if process.returncode == REFUSED and result.status == "failed":
         result.reason = last_error(place / task.job.log) or result.reason
@@ -90,6 +91,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    end_group(process.pid)
 
 
 def main() -> int:

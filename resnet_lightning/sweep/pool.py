@@ -150,7 +150,8 @@ class Pool:
             self._start_failures[process.slot.name] = 0
             return False
         move = False
-        if process.slot.devices is not None and result.startup_seconds is None and result.exit_code != REFUSED:
+        refused = process.exit_code == REFUSED  # the record of a run that never began does not say so
+        if process.slot.visible_devices is not None and result.startup_seconds is None and not refused:
             move = self._start_failed(number, process.slot)
         else:
             self._start_failures[process.slot.name] = 0

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -69,8 +70,17 @@ class JobProcess:
                 return
 
     def close(self) -> None:
+        """Wait for the end, and end what the job has left behind: a process that fell leaves others on their GPUs."""
         self.process.join()
         self._alive.close()
+        end_group(self.process.pid)
+
+
+def end_group(leader: int | None) -> None:
+    """End what is left of a process group whose first process has ended."""
+    if leader is not None:
+        with suppress(ProcessLookupError, PermissionError):  # nobody is left; what macOS says of the dead
+            os.killpg(leader, signal.SIGKILL)
 
 
 def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> None:
@@ -87,8 +97,8 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> No
     faulthandler.enable()  # a crash in compiled code leaves the Python stack in the log
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    if slot.devices is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = slot.devices
+    if slot.visible_devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = slot.visible_devices
     if slot.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, slot.cores)
     if slot.threads is not None and not any(argument.startswith("threads=") for argument in arguments):
@@ -96,7 +106,10 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> No
     sys.argv = [sys.argv[0], *arguments]
 
     from resnet_lightning.cli import run_command
+    from resnet_lightning.hardware import SLOT
 
+    if slot.needs_gpu:
+        os.environ[SLOT] = slot.name
     sys.exit(run_command(arguments))
 
 

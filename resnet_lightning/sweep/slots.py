@@ -13,15 +13,17 @@ class Slot:
 
     Attributes:
         name: how the table calls it.
-        devices: value of CUDA_VISIBLE_DEVICES; None leaves it as it is.
+        visible_devices: value of CUDA_VISIBLE_DEVICES; None leaves it as it is.
         cores: CPU cores of its own; empty = all.
-        threads: CPU threads of the job; None = its own ``threads=`` decides.
+        threads: CPU threads of each process of the job; None = its own ``threads=`` decides.
+        needs_gpu: the launcher has found these GPUs; a job that does not must not train on the CPU instead.
     """
 
     name: str
-    devices: str | None
+    visible_devices: str | None
     cores: tuple[int, ...]
     threads: int | None
+    needs_gpu: bool = False
 
 
 def usable_cores() -> list[int]:
@@ -31,36 +33,63 @@ def usable_cores() -> list[int]:
 
 
 def visible_gpus() -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES: what the user's variable lists, else numbers."""
+    """Names for CUDA_VISIBLE_DEVICES: what the user's variable lists, else numbers; none where torch finds no GPU."""
     import torch
 
     count = torch.cuda.device_count()  # makes no CUDA context
-    listed = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    listed = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    if count and listed and all(map(is_mig, listed)):
+        return listed  # a process sees one of them, and counts one
     return listed[:count] if listed else [str(number) for number in range(count)]
+
+
+def is_mig(name: str) -> bool:
+    """Whether it is a part of a GPU."""
+    return name.startswith("MIG-")
 
 
 def make_slots(launcher: LauncherConfig, configs: Sequence[Config]) -> list[Slot]:
     """Divide the machine.
 
     Raises:
-        ConfigError: jobs that ask for more than there is.
+        ConfigError: jobs that ask for more than there is, or for GPUs of another number.
     """
+    visible = visible_gpus() if any(config.accelerator not in ("cpu", "mps") for config in configs) else []
+    names = visible if launcher.devices == "auto" else chosen_gpus(launcher.devices, visible)
+    if not names:
+        return cpu_slots(launcher)
+    for devices in (config.devices for config in configs if isinstance(config.devices, list)):
+        raise ConfigError(
+            f"devices={devices} is not possible in a sweep: it must be a count; launcher.devices chooses the GPUs."
+        )
     wanted = max(device_count(config.devices) or 1 for config in configs)
-    names = [str(device) for device in launcher.devices] if launcher.devices != "auto" else []
-    if not names and any(config.accelerator not in ("cpu", "mps") for config in configs):
-        names = visible_gpus()
-    return gpu_slots(launcher, names, wanted) if names else cpu_slots(launcher)
+    return gpu_slots(launcher, names, wanted, found=bool(visible))
 
 
-def gpu_slots(launcher: LauncherConfig, names: list[str], wanted: int) -> list[Slot]:
+def chosen_gpus(devices: list[int | str], visible: list[str]) -> list[str]:
+    """Names of ``launcher.devices``: a number counts the visible GPUs, where there are any; a text is the driver's own.
+
+    Raises:
+        ConfigError: there is no GPU of this number.
+    """
+    numbers = [device for device in devices if isinstance(device, int)]
+    if visible and not all(0 <= number < len(visible) for number in numbers):
+        of = f"CUDA_VISIBLE_DEVICES={','.join(visible)} leaves" if "CUDA_VISIBLE_DEVICES" in os.environ else "there are"
+        raise ConfigError(f"launcher.devices={devices} is not possible: {of} {len(visible)} GPU(s), numbered from 0.")
+    return [visible[device] if visible and isinstance(device, int) else str(device) for device in devices]
+
+
+def gpu_slots(launcher: LauncherConfig, names: list[str], wanted: int, found: bool) -> list[Slot]:
     size = max(launcher.devices_per_job, wanted)
     if size > len(names):
         raise ConfigError(f"A job asks for {size} devices, the sweep has {len(names)}: {', '.join(names)}.")
+    if size > 1 and any(map(is_mig, names)):
+        raise ConfigError(f"A job asks for {size} devices; of MIG devices ({', '.join(names)}) a job can use one only.")
     shares = [",".join(names[start : start + size]) for start in range(0, len(names) - size + 1, size)]
-    count = len(shares) * launcher.jobs_per_device
-    threads = launcher.threads_per_job or max(1, len(usable_cores()) // count)
+    processes = len(shares) * launcher.jobs_per_device * size
+    threads = launcher.threads_per_job or max(1, len(usable_cores()) // processes)
     return [
-        Slot(f"device {share}", share, (), threads) for _ in range(launcher.jobs_per_device) for share in shares
+        Slot(f"device {share}", share, (), threads, found) for _ in range(launcher.jobs_per_device) for share in shares
     ]  # first one job on every device, then the second ones
 
 

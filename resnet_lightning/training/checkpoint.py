@@ -127,7 +127,8 @@ class Checkpoints(Checkpoint):
         missing = f" ({LAST} is missing)" if path.name != LAST and not (self.folder / LAST).exists() else ""
         say(f"goes on after epoch {checkpoint['epoch'] + 1}, from {path}{missing}")
         before, now = json.loads(checkpoint["environment"]), self.environment
-        changed = [f"{key}: {before.get(key)} / {now[key]}" for key in now if before.get(key) != now[key]]
+        keys = {**now, **before}  # one process is not written down
+        changed = [f"{key}: {before.get(key)} / {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
         if changed:
             say(f"the last bits may differ from those of an undisturbed run ({'; '.join(changed)}; before / now)")
 

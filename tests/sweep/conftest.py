@@ -24,7 +24,9 @@ class Sweep:
     """The sweep ``name=s`` of a test, in a folder of its own."""
 
     def __init__(self, place: Path, data_root: Path, settings: Sequence[str] = SMALL) -> None:
-        self.place, self.folder, self.journal = place, place / "multirun" / "s", place / "journal"
+        limit = next((item.partition("=")[2] for item in settings if item.startswith("data.test_limit=")), None)
+        self.folder = place / "multirun" / (f"s_test-{limit}" if limit else "s")
+        self.place, self.journal = place, place / "journal"
         self.data_root, self.settings = data_root, settings
 
     def command(self, *arguments: str) -> list[str]:

@@ -29,19 +29,19 @@ class Watcher:
 def run(tmp_path, monkeypatch):
     """``run(jobs, devices, broken)`` -> watcher, how each job ended; on a broken device jobs fail at their start."""
 
-    def start(count: int, devices: list[str | None], broken: set[str | None], retries: int = 0):
+    def start(count: int, devices: list[str | None], broken: set[str | None], retries: int = 0, code: int = 1):
         slots = [Slot(f"device {device}", device, (), 1) for device in devices]
         jobs = [SimpleNamespace(name=f"job {n}", attempts=0, status="waiting", log="job.log") for n in range(count)]
         places: dict[str, Slot] = {}
 
         def process(context, arguments, slot, log):
             places[log.parent.name] = slot
-            ended = SimpleNamespace(slot=slot, running=False, exit_code=1, asked_to_stop=None, started=0.0)
+            ended = SimpleNamespace(slot=slot, running=False, exit_code=code, asked_to_stop=None, started=0.0)
             ended.process, ended.close = SimpleNamespace(sentinel=None), lambda: None
             return ended
 
         def settle(folder, job, exit_code, timed_out, stopped):
-            failed = places[job.name].devices in broken
+            failed = places[job.name].visible_devices in broken
             begun = None if failed else 1.0
             return RunResult("failed" if failed else "done", [], {}, 0, startup_seconds=begun)
 
@@ -78,3 +78,8 @@ def test_jobs_on_a_cpu_each_have_their_try(run):
 def test_retries_are_those_of_the_user(run):
     watcher, _ = run(1, [None], broken={None}, retries=2)
     assert len(watcher.started_on) == 3
+
+
+def test_refused_job_is_no_failure_of_the_device(run):
+    watcher, ends = run(4, ["0", "1"], broken={"0", "1"}, code=2)
+    assert ends == ["failed"] * 4 and watcher.lines == [] and len(watcher.started_on) == 4

@@ -41,7 +41,7 @@ def test_eight_jobs_of_which_four_go_wrong(sweep):
     assert results[1e20].status == "diverged"
     assert len(table(sweep)) == 8
     assert "RuntimeError: injected" in (sweep.job(0.03) / "job.log").read_text()
-    for name in ("comparison.md", "comparison.tex", "comparison.html", "commands.sh", "figures/learning_curves.png"):
+    for name in ("comparison.md", "comparison.tex", "comparison.html", "commands.sh", "figures/accuracy_vs_time.png"):
         assert (sweep.folder / name).stat().st_size > 0, name
 
     stamps = {lr: (sweep.job(lr) / "result.json").stat().st_mtime_ns for lr in results}

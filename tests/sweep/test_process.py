@@ -1,0 +1,79 @@
+"""What a job leaves behind when its first process ends alone."""
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnet_lightning import hardware
+from resnet_lightning.sweep import node, process
+from resnet_lightning.sweep.plan import Job
+from resnet_lightning.sweep.slots import Slot
+from tests.sweep.conftest import alive
+
+
+def leave_child(arguments, slot, log, connection) -> None:
+    """In place of ``run_job``: a job that starts another process and falls."""
+    os.setsid()
+    Path(log).write_text(str(subprocess.Popen(["sleep", "300"]).pid))
+    os._exit(1)
+
+
+def gone(pid: int, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not alive(pid)
+
+
+def test_processes_of_a_fallen_job_end_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "run_job", leave_child)
+    monkeypatch.setattr(process, "PRELOAD", [])
+    job = process.JobProcess(process.fork_server(), [], Slot("cpu", None, (), 1), tmp_path / "job.log")
+    job.close()
+    assert job.exit_code == 1 and gone(int((tmp_path / "job.log").read_text()))
+
+
+def test_processes_of_a_fallen_job_on_a_node_end_with_it(tmp_path, monkeypatch, settings):
+    mark = tmp_path / "pid"
+
+    def start(task, log):
+        script = f"sleep 300 & echo $! > {mark}; exit 1"
+        return subprocess.Popen(["sh", "-c", script], start_new_session=True)
+
+    monkeypatch.setattr(node, "start", start)
+    monkeypatch.setattr(node.signal, "signal", lambda *_: None)
+    job = Job([], "", settings("logger=none"), "job", "waiting")
+    result = node.run_task(node.Task(tmp_path, job, tmp_path, [], {}))
+    assert result.status == "failed" and gone(int(mark.read_text()))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_job_whose_gpu_is_gone_does_not_train_on_the_cpu(sweep, monkeypatch):
+    """The slot says that the launcher has found a GPU; in the job there is none."""
+    slot = Slot("device 7", "7", (), 1, needs_gpu=True)
+    monkeypatch.setenv("RESNET_LIGHTNING_DATA", str(sweep.data_root))
+    monkeypatch.setattr(process, "PRELOAD", [])
+    where = sweep.place / "run"
+    arguments = [*(item for item in sweep.settings if item != "accelerator=cpu"), f"hydra.run.dir={where}"]
+    job = process.JobProcess(process.fork_server(), arguments, slot, sweep.place / "job.log")
+    job.close()
+    said = (sweep.place / "job.log").read_text()
+    assert (
+        job.exit_code == 1
+        and "device 7 is gone: torch finds no GPU with CUDA_VISIBLE_DEVICES=7." in said
+        and "Traceback" not in said
+    )
+    assert not where.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("accelerator", ["auto", "gpu", "cuda"])
+def test_gone_gpu_is_no_wrong_setting(monkeypatch, accelerator):
+    monkeypatch.setenv(hardware.SLOT, "device 0")
+    with pytest.raises(RuntimeError, match="device 0 is gone"):
+        hardware.pick_accelerator(accelerator)
+    assert hardware.pick_accelerator("cpu") == "cpu"

@@ -1,0 +1,75 @@
+"""How GPUs become slots, on machines that torch is made to see."""
+
+import pytest
+import torch
+
+from resnet_lightning.config import ConfigError, LauncherConfig
+from resnet_lightning.sweep import slots
+from resnet_lightning.sweep.slots import make_slots
+
+PARTS = ["MIG-a", "MIG-b", "MIG-c"]
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """``machine(8, "4,5")``: 8 GPUs, and what the user has set CUDA_VISIBLE_DEVICES to."""
+
+    def make(gpus: int, visible: str | None = None) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(slots, "usable_cores", lambda: list(range(64)))
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    return make
+
+
+@pytest.fixture
+def slots_of(settings):
+    def make(*arguments: str, devices: list[int | str] | str = "auto", per_job: int = 1):
+        return make_slots(LauncherConfig(devices, 1, per_job, None, None, 0), [settings(*arguments)])
+
+    return make
+
+
+def test_jobs_get_gpus_that_the_launcher_has_found(machine, slots_of):
+    machine(2)
+    assert [(slot.visible_devices, slot.needs_gpu) for slot in slots_of()] == [("0", True), ("1", True)]
+    machine(0)
+    assert [(slot.visible_devices, slot.needs_gpu) for slot in slots_of()] == [(None, False)]
+    assert [(slot.visible_devices, slot.needs_gpu) for slot in slots_of(devices=[3])] == [("3", False)]  # untested
+
+
+def test_numbers_count_the_visible_gpus(machine, slots_of):
+    machine(2, "4,5")
+    assert [slot.visible_devices for slot in slots_of()] == ["4", "5"]
+    assert [slot.visible_devices for slot in slots_of(devices=[1])] == ["5"]
+    assert [slot.visible_devices for slot in slots_of(devices=["GPU-1a"])] == ["GPU-1a"]
+    with pytest.raises(ConfigError, match=r"launcher\.devices=\[4\].*CUDA_VISIBLE_DEVICES=4,5 leaves 2 GPU"):
+        slots_of(devices=[4])
+    machine(2)
+    with pytest.raises(ConfigError, match=r"launcher\.devices=\[1, 8\].*there are 2 GPU\(s\), numbered from 0"):
+        slots_of(devices=[1, 8])
+
+
+def test_every_mig_device_is_a_slot(machine, slots_of):
+    machine(1, ",".join(PARTS))  # torch counts the one that a process would use
+    assert [slot.visible_devices for slot in slots_of()] == PARTS
+    assert [slot.visible_devices for slot in slots_of(devices=[2])] == ["MIG-c"]
+    with pytest.raises(ConfigError, match="a job can use one only"):
+        slots_of("devices=2")
+    machine(0, ",".join(PARTS))
+    assert [slot.visible_devices for slot in slots_of()] == [None]
+
+
+def test_a_list_of_devices_is_no_setting_of_a_sweep_on_gpus(machine, slots_of):
+    machine(2)
+    with pytest.raises(ConfigError, match=r"devices=\[1\].*launcher\.devices chooses the GPUs"):
+        slots_of("devices=[1]")
+
+
+def test_cores_are_shared_by_all_processes(machine, slots_of):
+    machine(8)
+    assert {slot.threads for slot in slots_of()} == {8}
+    assert {slot.threads for slot in slots_of("devices=4")} == {8}  # of each of the four processes
+    assert len(slots_of("devices=4")) == 2
