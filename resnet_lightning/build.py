@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import Trainer, seed_everything
 
@@ -53,6 +54,11 @@ def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
 
 def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[Any]) -> Trainer:
     kind = hardware.pick_accelerator(config.accelerator)
+    if kind == "cuda":
+        # nobody reads it, and filling takes kernels
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        if precision == "32":
+            torch.backends.cudnn.allow_tf32 = False  # else convolutions multiply with 10 bits of the mantissa
     return Trainer(
         accelerator=kind,
         devices=config.devices,

@@ -43,7 +43,8 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.data.images.device == self.device or self.device.type != "cuda":
-            return (batch.map(lambda tensor: tensor.to(self.device, non_blocking=True)) for batch in self.batches())
+            pinned = self.device.type == "cuda"  # else the memory may be used anew before it is copied
+            return (batch.map(lambda tensor: tensor.to(self.device, non_blocking=pinned)) for batch in self.batches())
         return copied_ahead(self.batches(), self.device)
 
     def batches(self) -> Iterator[Batch]:

@@ -7,7 +7,12 @@ more and give the statistics that belong to the weights of the moment (Izmailov 
 3.2). No weight changes, and training itself never reads these statistics: it is the same with and without.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from resnet_lightning.data.datamodule import ImageDataModule
@@ -24,5 +29,21 @@ class ReestimateBatchNorm(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
-        with trainer.precision_plugin.forward_context():
+        with trainer.precision_plugin.forward_context(), counters_on_the_host(pl_module.evaluated):
             update_bn(self.data.plain_training_images(IMAGES), pl_module.evaluated)
+
+
+@contextmanager
+def counters_on_the_host(network: nn.Module) -> Iterator[None]:
+    """In ``update_bn`` every layer reads its counter in every batch: a GPU would have to finish its work to answer."""
+    layers = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    counters = [layer.num_batches_tracked for layer in layers]
+    for layer, counter in zip(layers, counters, strict=True):
+        layer.num_batches_tracked = None if counter is None else counter.cpu()
+    try:
+        yield
+    finally:
+        for layer, counter in zip(layers, counters, strict=True):
+            if counter is not None and layer.num_batches_tracked is not None:
+                counter.copy_(layer.num_batches_tracked)
+            layer.num_batches_tracked = counter

@@ -70,6 +70,7 @@ class StopOnSignal(Callback):
         self._training = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop(trainer, batch_idx=0)  # the last exchange may have been before the signal
         self._training = False
 
     def on_train_batch_end(

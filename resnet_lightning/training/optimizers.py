@@ -39,7 +39,23 @@ def build_optimizer(network: nn.Module, options: dict[str, Any], lr: float, weig
     weights = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if algorithm is torch.optim.ASGD:
+        return averaged_sgd(groups, lr, extra)
     optimizer: Optimizer = algorithm(groups, lr=lr, **extra)
+    return optimizer
+
+
+def averaged_sgd(groups: list[dict[str, Any]], lr: float, extra: dict[str, Any]) -> Optimizer:
+    """``ASGD`` that keeps its counters on a GPU: else it waits for each of them, a parameter and a step."""
+    on_gpu = all(p.is_cuda for group in groups for p in group["params"])
+    optimizer = torch.optim.ASGD(groups, lr=lr, **{"capturable": on_gpu, **extra})
+
+    def of_this_device(_: Optimizer, state: dict[str, Any]) -> None:
+        """A checkpoint may come from another one."""
+        for group, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+            group["capturable"] = own["capturable"]
+
+    optimizer.register_load_state_dict_pre_hook(of_this_device)
     return optimizer
 
 

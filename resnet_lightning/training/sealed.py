@@ -37,11 +37,16 @@ def write_sealed(content: dict[str, Any], path: Path, keep: Path | None = None) 
 
 
 def canonical(value: Any) -> Any:
-    """A copy in which equal texts are one object and containers are never shared: pickle writes both down."""
+    """A copy in which equal texts are one object and containers are never shared: pickle writes both down.
+
+    Tensors come to the CPU: else the file names the GPU they were on, and a job on another one writes other bytes.
+    """
     if isinstance(value, Mapping):
         return {canonical(key): canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(map(canonical, value))
+    if isinstance(value, torch.Tensor) and value.device.type != "cpu":
+        return value.detach().cpu()
     return sys.intern(value) if type(value) is str else value
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from resnet_lightning.config import ConfigError
 from resnet_lightning.help import options
@@ -115,3 +116,31 @@ def test_scheduler_moves_the_learning_rate_of_every_group(settings, network):
     optimizer.step()
     scheduler.step()
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.1]
+
+
+def stepped(device: str, options: dict, saved: dict | None = None) -> torch.optim.Optimizer:
+    """After a step, of tensors that only say they are on a GPU where ``device`` is one."""
+    layer = torch.nn.Linear(2, 2, device=device)
+    optimizer = build_optimizer(layer, options, 0.1, 0.0)
+    if saved is not None:
+        optimizer.load_state_dict(saved)
+    for parameter in layer.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return optimizer
+
+
+def test_asgd_does_not_wait_for_a_gpu(settings):
+    """A step that asks for a value would be an error here: a fake tensor has none."""
+    with FakeTensorMode():
+        optimizer = stepped("cuda", settings("optimizer=asgd").optimizer)
+    assert all(group["capturable"] for group in optimizer.param_groups)
+
+
+def test_asgd_goes_on_where_the_checkpoint_was_not_made(settings):
+    options = settings("optimizer=asgd").optimizer
+    saved = stepped("cpu", options).state_dict()
+    for group in saved["param_groups"]:
+        group["capturable"] = True  # as a GPU writes it
+    optimizer = stepped("cpu", options, saved)
+    assert [float(state["step"]) for state in optimizer.state.values()] == [2.0, 2.0]

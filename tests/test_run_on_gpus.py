@@ -1,0 +1,61 @@
+"""What a run does where there are GPUs, up to the first call of one."""
+
+import json
+import logging
+
+import pytest
+import torch
+
+from resnet_lightning import build, hardware
+from resnet_lightning.config import ConfigError
+from resnet_lightning.result import RunResult
+from resnet_lightning.run import bits_depend_on, run
+from resnet_lightning.training.checkpoint import Checkpoints
+from tests.conftest import TINY
+
+
+@pytest.fixture
+def three_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+
+
+def test_batch_must_be_shared_evenly_by_all_of_them(three_gpus, settings, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hardware, "set_threads", lambda threads, processes: asked.append(processes) or 1)
+    with pytest.raises(ConfigError, match="batch=64 cannot be shared evenly by 3 devices"):
+        run(settings(*TINY, "devices=auto"), tmp_path / "run", [], {})
+    assert asked == [3] and RunResult.read(tmp_path / "run").exit_code == 2
+
+
+def test_resumed_run_says_that_it_had_other_devices(tmp_path, caplog):
+    """The number of processes is written down where the settings leave it open, and there is more than one."""
+    parts = dict.fromkeys(("torch", "lightning", "cuda"), "x")
+
+    def environment(devices, processes):
+        return bits_depend_on(RunResult("running", [], {"devices": devices}, 0, versions=parts), processes)
+
+    assert environment("auto", 3)["processes"] == 3
+    assert all("processes" not in environment(*asked) for asked in (("auto", 1), (2, 2)))
+    checkpoints = Checkpoints(tmp_path, {})
+    checkpoints.environment = environment("auto", 1)
+    caplog.set_level(logging.INFO)
+    checkpoints._say_where(tmp_path / "last.ckpt", {"epoch": 0, "environment": json.dumps(environment("auto", 3))})
+    assert "the last bits may differ from those of an undisturbed run (processes: 3 / None;" in caplog.text
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("32", False), ("bf16", True)])
+def test_32_bits_are_32_bits(three_gpus, settings, tmp_path, monkeypatch, precision, tf32):
+    monkeypatch.setattr(build, "Trainer", lambda **options: options)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    build.build_trainer(settings(*TINY), tmp_path, precision, [])
+    assert torch.backends.cudnn.allow_tf32 is tf32
+    assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
+def test_a_cpu_is_left_as_it_is(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "Trainer", lambda **options: options)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    build.build_trainer(settings(*TINY, "accelerator=cpu"), tmp_path, "32", [])
+    assert torch.backends.cudnn.allow_tf32

@@ -1,0 +1,24 @@
+"""Statistics of BatchNorm that are taken anew."""
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from resnet_lightning.training.batchnorm import counters_on_the_host
+
+
+def test_counters_of_a_gpu_are_on_the_host_meanwhile():
+    with FakeTensorMode():
+        network = nn.Sequential(nn.BatchNorm2d(4, device="cuda"))
+        counter = network[0].num_batches_tracked
+        with counters_on_the_host(network):
+            assert network[0].num_batches_tracked.device.type == "cpu"
+            assert network[0].running_mean.device.type == "cuda"
+        assert network[0].num_batches_tracked is counter and counter.device.type == "cuda"
+
+
+def test_what_was_counted_is_kept():
+    network = nn.BatchNorm2d(3)
+    with counters_on_the_host(network):
+        network(torch.randn(4, 3, 2, 2))
+    assert int(network.num_batches_tracked) == 1

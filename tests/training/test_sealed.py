@@ -1,0 +1,19 @@
+"""What a checkpoint of a GPU is, told by tensors that only say they are on one."""
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from resnet_lightning.training.sealed import canonical
+
+
+def test_tensors_of_a_gpu_are_written_as_those_of_the_cpu():
+    with FakeTensorMode():
+        weight = torch.nn.Parameter(torch.empty(2, 3, 4, 4, device="cuda:1").to(memory_format=torch.channels_last))
+        (written,) = canonical({"state": [weight]})["state"]
+    assert written.device == torch.device("cpu") and not written.requires_grad
+    assert written.stride() == weight.stride()
+
+
+def test_tensors_of_the_cpu_are_written_as_they_are():
+    weight = torch.nn.Parameter(torch.ones(2))
+    assert canonical([weight])[0] is weight
