@@ -300,23 +300,29 @@ def run_job(settings: DictConfig) -> None:
         codes.append(2)
 
 
+def start(argv: list[str]) -> int:
+    """Check everything, then let Hydra run it; returns the worst exit code of the jobs."""
+    codes.clear()
+    argv = with_resumed(argv)
+    flags = get_args_parser().parse_args(argv)
+    if not any(vars(flags).get(flag) for flag in HYDRA_FLAGS):
+        asked = compose_all(flags.overrides, flags.multirun)
+        if asked.jobs[0][1].dry_run:
+            return dry_run(asked)
+        check_machine([config for _, config in asked.jobs], asked.elsewhere)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
+    sys.argv[1:] = argv
+    with without_bases() if flags.shell_completion else nullcontext():
+        hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(run_job)()
+    return max(codes, default=0)
+
+
 def run_command(argv: list[str]) -> int:
     """Run what the command line says; returns the exit code: 0 done, 1 failed, 2 bad setting, 130 interrupted."""
     if {"-h", "--help"} & set(argv):
         return show_help()
-    codes.clear()
     try:
-        argv = with_resumed(argv)
-        flags = get_args_parser().parse_args(argv)
-        if not any(vars(flags).get(flag) for flag in HYDRA_FLAGS):
-            asked = compose_all(flags.overrides, flags.multirun)
-            if asked.jobs[0][1].dry_run:
-                return dry_run(asked)
-            check_machine([config for _, config in asked.jobs], asked.elsewhere)
-        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
-        sys.argv[1:] = argv
-        with without_bases() if flags.shell_completion else nullcontext():
-            hydra.main(version_base="1.3", config_path=str(conf_folder()), config_name="config")(run_job)()
+        return start(argv)
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -329,4 +335,3 @@ def run_command(argv: list[str]) -> int:
         return 1
     except KeyboardInterrupt:  # before the run could take notice
         return 130
-    return max(codes, default=0)
