@@ -48,7 +48,14 @@ def test_every_experiment_composes_and_selects_as_its_report_did(name):
     assert asked.folder.name == name
 
 
-COUNTS = {"r1_lr_batch": 27, "r2_variants": 3, "r3_activation_lr_batch": 5, "r4_batch_epochs": 5, "r5_optimizer": 7}
+COUNTS = {
+    "r1_lr_batch": 27,
+    "r3_adam": 5,
+    "r2_variants": 3,
+    "r3_activation_lr_batch": 5,
+    "r4_batch_epochs": 5,
+    "r5_optimizer": 7,
+}
 
 
 @pytest.mark.parametrize(("name", "count"), COUNTS.items())
