@@ -26,7 +26,11 @@ from tests.report.conftest import write_plan, write_run
 def test_every_report_experiment_is_on_a_page():
     listed = [name for text in read_texts().values() for name in text.experiments]
     assert sorted(listed) == sorted(name for name in options("experiment") if name[0] == "r" and name[1].isdigit())
-    assert chosen([]) == listed and chosen(["r3", "r1_headline"]) == ["r3_activation_lr_batch", "r1_headline"]
+    assert chosen([]) == listed and chosen(["r3", "r1_headline"]) == [
+        "r3_activation_lr_batch",
+        "r3_adam",
+        "r1_headline",
+    ]
     with pytest.raises(ConfigError, match="Did you mean r1_headline"):
         chosen(["r1_headlin"])
 
