@@ -4,6 +4,7 @@ The pages stand on copies of the records (``result.json``, ``metrics.csv``), tab
 folder of pages can be committed, and copied back below ``multirun/`` its sweeps go on where they stopped.
 """
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +179,9 @@ def made(comparison: Comparison) -> str:
     results = [run.result for run in done_runs(comparison) if run.result]
     days = sorted({str(result.started)[:10] for result in results})
     torch = sorted({str(result.versions.get("torch")) for result in results})
-    commits = sorted({result.git_commit[:10] for result in results if result.git_commit})
+    commits = sorted(
+        {re.sub(r"(?<=^.{10})[0-9a-f]+", "", result.git_commit) for result in results if result.git_commit}
+    )
     when = " to ".join(dict.fromkeys([days[0], days[-1]]))
     parts = [f"Run {when} with torch {' and '.join(torch)}"]
     parts += [f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"] if commits else []
