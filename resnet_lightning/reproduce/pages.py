@@ -15,7 +15,7 @@ from resnet_lightning.report import write_report
 from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Run, read_comparison
 from resnet_lightning.report.labels import count, setting_text
 from resnet_lightning.report.statistics import compare
-from resnet_lightning.reproduce.remaining import remaining
+from resnet_lightning.reproduce.remaining import finished, remaining
 from resnet_lightning.result import FILE_NAME, atomic_write
 from resnet_lightning.sweep.plan import COMMANDS_FILE, PLAN_FILE, read_commands
 
@@ -136,7 +136,8 @@ def page(text: Text, folder: Path) -> str:
             parts.append(section(name, sweep))
     if len(parts) > 2:  # else there are no numbers yet
         parts += ["## What these numbers show, and what not", "\n".join(f"- {sentence}" for sentence in text.carries)]
-    left = [line for name in text.experiments for line in remaining(name, sweeps_of(name, folder))]
+    others = [result for path in sorted(folder.iterdir()) if path.is_dir() for result in finished(path)]
+    left = [line for name in text.experiments for line in remaining(name, sweeps_of(name, folder), others)]
     if left:
         heads = [
             "| command | settings left | training, PFLOP | estimated time, one run after the other |",

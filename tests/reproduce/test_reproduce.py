@@ -57,6 +57,7 @@ def add_runs(sweep: Path, settings: list[dict[str, Any]]) -> None:
 
 
 FULL, SCALED = "r4_batch_epochs", "r4_batch_epochs_scale-0.1_epochs-0.5"
+PFLOP_AN_EPOCH = 6 * 1_297_829_888 * 50_000 / 1e15  # of ResNet-50 on 32x32 with the CIFAR stem
 COMMAND = "python -m resnet_lightning --multirun experiment=r4_batch_epochs"
 
 
@@ -83,15 +84,27 @@ def test_a_page_has_tables_figures_and_what_is_left(pages):
     for name in (part.split(")")[0] for part in text.split("](")[1:]):
         assert (pages / name).is_file(), name
     assert text.count("/curves.png") == 2 + 4 and "`batch=64 epochs=10`, seed 0" in text
-    assert "experiment=r1_lr_batch` | 27 of 27 | - | not known |" in (pages / "r1.md").read_text()
+    assert "experiment=r4_batch_epochs` | 3 of 5 |" in text
+    assert "experiment=r1_lr_batch` | 27 of 27 |" in (pages / "r1.md").read_text()
     assert f"{FULL} (2 of 3 runs), {SCALED} (4 runs)" in (pages / "README.md").read_text()
 
 
-def test_what_is_left_is_estimated_from_the_scaled_down_runs(pages):
-    work = f"{2 * 3 * 2 * 1e9 * 50_000 * 20 / 1e15:.1f}"  # two runs of 20 epochs
-    seconds = 2 * (100 / 0.1 / 0.5 + 10 / 0.5)
-    line = f"3 of 5 | {work} | {duration(seconds)} on Test CPU, 2 CPU threads, 32 precision; 1 of them without a run"
-    assert line in (pages / "r4.md").read_text()
+def test_what_is_left_is_estimated_from_the_scaled_down_runs(tmp_path):
+    add_runs(tmp_path / FULL, composed()[:2])
+    add_runs(tmp_path / SCALED, composed("scale=0.1", "epochs_scale=0.5"))
+    (line,) = remaining("r4_batch_epochs", [tmp_path / FULL, tmp_path / SCALED])
+    seconds = 3 * (100 / 0.1 / 0.5 + 10 / 0.5)
+    assert (
+        f"3 of 5 | {PFLOP_AN_EPOCH * 140:,.1f} | {duration(seconds)} on Test CPU, 2 CPU threads, 32 precision |" in line
+    )
+
+
+def test_what_has_no_run_is_estimated_from_the_operations_and_the_speed_of_others(tmp_path):
+    add_runs(tmp_path / FULL, composed()[:2])
+    (line,) = remaining("r4_batch_epochs", [], [RunResult.read(path) for path in (tmp_path / FULL).glob("batch-*")])
+    seconds = 110 * PFLOP_AN_EPOCH * 160 / (6 * 1e9 * 500_000 / 1e15)
+    assert f"5 of 5 | {PFLOP_AN_EPOCH * 160:,.1f} | {duration(seconds)} on Test CPU" in line and "roughly" in line
+    assert "not known" in remaining("r4_batch_epochs", [])[0]
 
 
 def test_a_run_on_another_machine_is_the_run_of_the_report(tmp_path):
