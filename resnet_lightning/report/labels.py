@@ -139,8 +139,9 @@ def machine(done: list[Run]) -> str:
     return f"Times and memory are those of {text}{warning}"
 
 
-def threads_text(threads: int | None) -> str:
-    return "unknown number of CPU threads" if threads is None else count(threads, "CPU thread")
+def threads_text(threads: object) -> str:
+    """Of a record, which may be damaged."""
+    return count(threads, "CPU thread") if isinstance(threads, int) else "unknown number of CPU threads"
 
 
 def mixture(found: Counter[str]) -> str:

@@ -209,14 +209,13 @@ def test_a_step_has_the_optimizer_of_the_settings(settings, monkeypatch):
     assert len(made[0].state) > 0
 
 
-def test_compiled_ways_keep_their_shapes(settings, monkeypatch):
+def test_compiled_ways_keep_their_shapes(settings):
     from torch._dynamo import config as dynamo
 
-    monkeypatch.setattr(dynamo, "automatic_dynamic_shapes", True)
-    monkeypatch.setattr(dynamo, "recompile_limit", 8)
     config = settings("model=resnet10", "model.widths=[4,8,8]", "batch=4")
-    training.variant_step(config, training.Variant("32", "contiguous", True), torch.device("cpu"))  # compiles nothing
-    assert not dynamo.automatic_dynamic_shapes and dynamo.recompile_limit == 64
+    with dynamo.patch(automatic_dynamic_shapes=True, recompile_limit=8):  # monkeypatch would leave it without them
+        training.variant_step(config, training.Variant("32", "contiguous", True), torch.device("cpu"))  # only prepares
+        assert not dynamo.automatic_dynamic_shapes and dynamo.recompile_limit == 64
 
 
 @pytest.mark.parametrize(("gpus", "device"), [(["3", "4"], "3"), ([], None)])
