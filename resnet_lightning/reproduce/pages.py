@@ -90,6 +90,8 @@ def copy_sweep(sweep: Path, target: Path) -> None:
             place = aside / source.relative_to(sweep)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
+    for place in aside.glob(f"*/{FILE_NAME}"):
+        forget_place(place)
     write_report(aside)
     for path in [*aside.glob("*"), *aside.glob("figures/*")]:
         if path.is_file() and path.name not in (*SWEEP_FILES, *REPORT_FILES) and path.suffix != ".png":
@@ -97,6 +99,12 @@ def copy_sweep(sweep: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     aside.rename(target)
     aside.parent.rmdir()
+
+
+def forget_place(record: Path) -> None:
+    """Where the data lay is of no use to others; it is no part of what a run is, so that a copy is still taken up."""
+    text = record.read_text(encoding="utf-8")
+    record.write_text(re.sub(r'"root": "(?:[^"\\]|\\.)*"', '"root": null', text), encoding="utf-8")
 
 
 def best_runs(comparison: Comparison) -> list[Run]:
