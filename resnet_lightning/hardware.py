@@ -127,13 +127,18 @@ def keep_freed_memory() -> None:
 
 
 def device_name(device: torch.device) -> str:
-    """``cuda:0 NVIDIA A100-SXM4-40GB``, ``cpu Intel(R) Xeon(R) Processor``."""
+    """``cuda:0 NVIDIA A100-SXM4-40GB``, ``cpu AMD EPYC (AVX2)``."""
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     return f"{device.type} {cpu_name()}"
 
 
 def cpu_name() -> str:
+    """Model and the widest vector instructions that torch uses on it: clouds sell unlike CPUs under one name."""
+    return f"{cpu_model()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -14,7 +14,7 @@ def test_info_says_what_is_here(command, tmp_path):
     assert done.returncode == 0, done.stderr
     for text in (
         f"torch {torch.__version__}",
-        "cpu ",
+        f"({torch.backends.cpu.get_cpu_capability()}), ",
         "precision auto = ",
         "mnist",
         "GiB free in",
