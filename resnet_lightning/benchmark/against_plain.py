@@ -13,6 +13,7 @@ from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
 from resnet_lightning.benchmark.timing import mean_seconds, torch_flags
 from resnet_lightning.benchmark.training import build_network, compile_each_shape, device_of
 from resnet_lightning.config import Config, DataError
+from resnet_lightning.hardware import pick_precision
 
 SGD = ["optimizer=sgd", "scheduler=constant", "lr=0.01", "weight_decay=0"]
 CASES = {
@@ -21,11 +22,6 @@ CASES = {
         "model=resnet18", "data=cifar10", "augment=crop_flip", "batch=128", *SGD,
     ],
 }  # fmt: skip
-OURS = {
-    "ours, precision=32": ["precision=32"],
-    "ours, precision=auto": ["precision=auto"],
-    "ours, precision=auto compile=true": ["precision=auto", "compile=true"],
-}
 QUICK = ["model.widths=[4,8,8]", "model.depths=[1,1,1]", "batch=16"]
 
 
@@ -68,6 +64,14 @@ def our_way(arguments: list[str], effort: Effort) -> Way:
     return lambda: training.images_per_second(steps)
 
 
+def our_cases(kind: str, compiled: bool) -> dict[str, list[str]]:
+    """Settings of ours by name: ``precision=32``, and ``auto`` where that is something else here."""
+    auto = pick_precision("auto", kind)
+    cases = [["precision=32"], *([["precision=auto"]] if auto != "32" else [])]
+    cases += [[*cases[-1], "compile=true"]] if compiled else []
+    return {f"ours, {' '.join(case)}{f' ({auto})' if 'auto' in case[0] else ''}": case for case in cases}
+
+
 def measure_case(name: str, arguments: list[str], effort: Effort, missing: list[str]) -> list[Row]:
     """
     Raises:
@@ -77,8 +81,8 @@ def measure_case(name: str, arguments: list[str], effort: Effort, missing: list[
     makers: dict[str, Callable[[], Way]] = {
         f"plain loop, {workers} workers": partial(plain_way, config, workers, effort) for workers in (0, 2)
     }
-    chosen = dict(list(OURS.items())[:2]) if effort.quick else OURS
-    makers |= {case: partial(our_way, [*arguments, *extra], effort) for case, extra in chosen.items()}
+    for case, extra in our_cases(device_of(config).type, compiled=not effort.quick).items():
+        makers[case] = partial(our_way, [*arguments, *extra], effort)
     return rows("plain", name, "images/s", compare(name, makers, effort.rounds, missing))
 
 

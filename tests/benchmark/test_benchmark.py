@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from resnet_lightning import hardware
 from resnet_lightning.benchmark import against_plain, inputs, launcher, ours, plain, scaling, training
 from resnet_lightning.benchmark.__main__ import STANDARD, TINY, main, parse
 from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
@@ -18,7 +19,8 @@ from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import StopOnSignal
 
 QUICK = Effort(1, 0.01, quick=True)
-CASE, OURS = next(iter(against_plain.CASES)), "ours, precision=32"
+CASE, OURS, AUTO = next(iter(against_plain.CASES)), "ours, precision=32", "ours, precision=auto"
+PLAIN = ["plain loop, 0 workers", "plain loop, 2 workers"]
 
 
 def cases(rows: list[dict[str, str]]) -> list[str]:
@@ -35,10 +37,16 @@ def test_training_names_every_variant_and_its_share_of_the_peak(benchmark):
 
 
 def test_plain_compares_with_ours_and_says_what_it_skipped(benchmark, capsys, data_root):
-    assert cases(benchmark("only=plain", "accelerator=cpu")) == [
-        "plain loop, 0 workers", "plain loop, 2 workers", "ours, precision=32", "ours, precision=auto",
-    ]  # fmt: skip
+    assert cases(benchmark("only=plain", "accelerator=cpu")) == [*PLAIN, *against_plain.our_cases("cpu", False)]
     assert f"{data_root} has no CIFAR-10" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("bf16", "auto"), [(True, [f"{AUTO} (bf16)"]), (False, [])])
+def test_auto_is_measured_where_it_is_something_else(bf16, auto, monkeypatch):
+    monkeypatch.setattr(hardware, "computes_in_bf16", lambda *_: bf16)
+    assert list(against_plain.our_cases("cpu", False)) == [OURS, *auto]
+    fastest = f"{AUTO} compile=true (bf16)" if bf16 else f"{OURS} compile=true"
+    assert list(against_plain.our_cases("cpu", True)) == [OURS, *auto, fastest]
 
 
 def test_input_compares_every_library_that_is_here(benchmark):
@@ -149,13 +157,14 @@ def test_what_fails_is_left_out_with_a_sentence(benchmark, monkeypatch):
     def measure_training(config, effort):
         raise OSError("broken pool")
 
+    monkeypatch.setattr(hardware, "computes_in_bf16", lambda *_: True)
     monkeypatch.setattr(against_plain, "plain_way", lambda *_: lambda: 100.0)
     monkeypatch.setattr(against_plain, "our_way", our_way)
     monkeypatch.setattr(training, "measure_training", measure_training)
-    assert cases(benchmark("only=training,plain")) == 2 * ["plain loop, 0 workers", "plain loop, 2 workers", OURS]
+    assert cases(benchmark("only=training,plain")) == 2 * [*PLAIN, OURS]
     text = Path("outputs/benchmark/benchmark.md").read_text()
     assert "- Section training: not possible here (OSError: broken pool)." in text
-    assert f"- {CASE}, ours, precision=auto: not possible here (RuntimeError: no C++ compiler)." in text
+    assert f"- {CASE}, {AUTO} (bf16): not possible here (RuntimeError: no C++ compiler)." in text
 
 
 def test_a_model_or_an_experiment_that_is_named_is_measured():
