@@ -184,7 +184,8 @@ class ImageClassifier(LightningModule):
         return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = build_optimizer(self.network, self.optimizer_options, self.lr, self.weight_decay)
+        fused = not self.trainer.gradient_clip_val  # Lightning does not clip the gradients of a fused optimizer
+        optimizer = build_optimizer(self.network, self.optimizer_options, self.lr, self.weight_decay, fused)
         steps = int(self.trainer.estimated_stepping_batches)
         epochs = self.schedule_epochs or int(self.trainer.max_epochs or 1)
         scheduler = build_scheduler(optimizer, self.scheduler_options, steps / epochs, epochs)

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import ConfigError
 
+FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # these have such a kernel for every device of ours
 NOT_OPTIONS = ("name", "algorithm", "lr", "weight_decay")  # keys of conf/optimizer/*.yaml that are settings of the run
 
 
@@ -32,8 +33,14 @@ def check_options(options: dict[str, Any]) -> None:
         raise ConfigError(f"optimizer={options['name']} is not possible with these options: {error}.") from error
 
 
-def build_optimizer(network: nn.Module, options: dict[str, Any], lr: float, weight_decay: float) -> Optimizer:
-    """Make the optimizer; weight decay applies to weights only, not to biases and BatchNorm (vectors)."""
+def build_optimizer(
+    network: nn.Module, options: dict[str, Any], lr: float, weight_decay: float, fused: bool = True
+) -> Optimizer:
+    """Make the optimizer; weight decay applies to weights only, not to biases and BatchNorm (vectors).
+
+    Args:
+        fused: update all parameters in one pass over memory, where torch can: for Adam half the time or less.
+    """
     algorithm = getattr(torch.optim, options["algorithm"])
     extra = {key: value for key, value in options.items() if key not in NOT_OPTIONS}
     weights = [p for p in network.parameters() if p.ndim > 1]
@@ -41,6 +48,8 @@ def build_optimizer(network: nn.Module, options: dict[str, Any], lr: float, weig
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     if algorithm is torch.optim.ASGD:
         return averaged_sgd(groups, lr, extra)
+    if fused and algorithm in FUSED and not {"foreach", "differentiable"} & extra.keys():
+        extra = {"fused": True, **extra}
     optimizer: Optimizer = algorithm(groups, lr=lr, **extra)
     return optimizer
 

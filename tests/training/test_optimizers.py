@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_lightning.config import ConfigError
 from resnet_lightning.help import options
 from resnet_lightning.models.resnet import ResNet
+from resnet_lightning.training.classifier import ImageClassifier
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler, check_options, lr_factor
 
 STEPS = 10  # per epoch
@@ -40,6 +43,35 @@ def test_momentum_and_nesterov_are_what_they_are_called(settings, network):
     }
     assert [groups[name]["momentum"] for name in groups] == [0, 0.9, 0.9]
     assert [groups[name]["nesterov"] for name in groups] == [False, False, True]
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam", "adamw"])
+def test_fused_steps_are_the_ordinary_ones(settings, name):
+    weights = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(8, 8)
+        optimizer = build_optimizer(layer, settings(f"optimizer={name}").optimizer, 0.1, 0.01, fused)
+        assert bool(optimizer.param_groups[0]["fused"]) == fused
+        for _ in range(3):
+            optimizer.zero_grad()
+            layer(torch.ones(4, 8)).square().sum().backward()
+            optimizer.step()
+        weights.append(layer.weight.detach())
+    torch.testing.assert_close(*weights)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped(settings, network, precision, tmp_path):
+    trainer = Trainer(
+        accelerator="cpu", precision=precision, gradient_clip_val=1e-3, max_steps=1, default_root_dir=tmp_path,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    before = torch.cat([p.detach().flatten() for p in network.parameters()])
+    data = TensorDataset(torch.randn(16, 3, 16, 16), torch.arange(16) % 10)
+    trainer.fit(ImageClassifier(network, 10, "sgd", "constant", lr=10.0, weight_decay=0.0), DataLoader(data, 16))
+    change = torch.cat([p.detach().flatten() for p in network.parameters()]) - before
+    assert change.norm().item() == pytest.approx(10 * 1e-3, rel=1e-3)
 
 
 def test_weight_decay_spares_biases_and_batchnorm(settings, network):
