@@ -12,22 +12,15 @@ from torch import Tensor, nn
 from resnet_lightning.checks import choose, fill_stem
 from resnet_lightning.config import Config, ConfigError, ModelConfig, StemConfig
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
+from resnet_lightning.models.convolutions import Conv1x1, Conv3x3
 from resnet_lightning.presets import check_limit, preset, typed
-
-
-def conv3x3(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
-
-
-def conv1x1(channels_in: int, channels_out: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel_size=1, stride=stride, bias=False)
 
 
 def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Sequential | None:
     """Projection where the shape changes (option B of the paper), nothing where it stays."""
     if stride == 1 and channels_in == channels_out:
         return None
-    return nn.Sequential(conv1x1(channels_in, channels_out, stride), nn.BatchNorm2d(channels_out))
+    return nn.Sequential(Conv1x1(channels_in, channels_out, stride), nn.BatchNorm2d(channels_out))
 
 
 class BasicBlock(nn.Module):
@@ -37,10 +30,10 @@ class BasicBlock(nn.Module):
 
     def __init__(self, channels_in: int, width: int, stride: int, activation: str) -> None:
         super().__init__()
-        self.conv1 = conv3x3(channels_in, width, stride)
+        self.conv1 = Conv3x3(channels_in, width, stride)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = ACTIVATIONS[activation]()
-        self.conv2 = conv3x3(width, width)
+        self.conv2 = Conv3x3(width, width)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = shortcut(channels_in, width, stride)
 
@@ -58,11 +51,11 @@ class Bottleneck(nn.Module):
 
     def __init__(self, channels_in: int, width: int, stride: int, activation: str) -> None:
         super().__init__()
-        self.conv1 = conv1x1(channels_in, width)
+        self.conv1 = Conv1x1(channels_in, width)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = conv3x3(width, width, stride)
+        self.conv2 = Conv3x3(width, width, stride)
         self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = conv1x1(width, width * self.expansion)
+        self.conv3 = Conv1x1(width, width * self.expansion)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
         self.relu = ACTIVATIONS[activation]()
         self.downsample = shortcut(channels_in, width * self.expansion, stride)
