@@ -5,6 +5,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+from torch import nn
 from torch.utils.data import Dataset
 
 from resnet_lightning.benchmark import plain
@@ -14,6 +15,8 @@ from resnet_lightning.benchmark.timing import mean_seconds, torch_flags
 from resnet_lightning.benchmark.training import build_network, compile_each_shape, device_of
 from resnet_lightning.config import Config, DataError
 from resnet_lightning.hardware import pick_precision
+from resnet_lightning.models.convolutions import Conv3x3
+from resnet_lightning.models.resnet import ResNet
 
 SGD = ["optimizer=sgd", "scheduler=constant", "lr=0.01", "weight_decay=0"]
 CASES = {
@@ -38,12 +41,21 @@ def plain_data(config: Config) -> Dataset[object]:
         raise DataError(f"{config.data.root} has no CIFAR-10: set data.root or RESNET_LIGHTNING_DATA.") from error
 
 
+def plain_network(config: Config) -> ResNet:
+    """The network of a run with torch's own 3x3 convolutions."""
+    network = build_network(config)
+    for module in network.modules():
+        if isinstance(module, Conv3x3):
+            module.__class__ = nn.Conv2d  # type: ignore[assignment]
+    return network
+
+
 def plain_way(config: Config, workers: int, effort: Effort) -> Way:
     """Images/s of the plain loop; the network goes on learning, the DataLoader and its workers are new in each turn.
 
     Workers that live on would prepare batches in the turns of the others, and begin their own with a full queue.
     """
-    device, network, data = device_of(config), build_network(config), plain_data(config)
+    device, network, data = device_of(config), plain_network(config), plain_data(config)
 
     @torch_flags(of_a_run=False)
     def seconds_a_step(count: int) -> float:

@@ -13,6 +13,7 @@ from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
 from resnet_lightning.benchmark.rounds import Effort
 from resnet_lightning.benchmark.training import build_network, image_shape, training_flops, variants
 from resnet_lightning.build import build_trainer
+from resnet_lightning.models.convolutions import Conv3x3
 from resnet_lightning.models.summary import multiply_accumulates
 from resnet_lightning.result import RunResult
 from resnet_lightning.training.console import Console
@@ -39,6 +40,14 @@ def test_training_names_every_variant_and_its_share_of_the_peak(benchmark):
 def test_plain_compares_with_ours_and_says_what_it_skipped(benchmark, capsys, data_root):
     assert cases(benchmark("only=plain", "accelerator=cpu")) == [*PLAIN, *against_plain.our_cases("cpu", False)]
     assert f"{data_root} has no CIFAR-10" in capsys.readouterr().out
+
+
+def test_the_plain_loop_has_torchs_convolutions():
+    config = compose(["model=resnet10", "data=mnist"])
+    network = against_plain.plain_network(config)
+    assert not any(isinstance(module, Conv3x3) for module in network.modules())
+    images, ours = torch.randn(2, 1, 28, 28), build_network(config)
+    torch.testing.assert_close(network.eval()(images), ours.eval()(images))
 
 
 @pytest.mark.parametrize(("bf16", "auto"), [(True, [f"{AUTO} (bf16)"]), (False, [])])
