@@ -4,8 +4,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SLOW_SMALL_MAPS = torch.backends.cpu.get_cpu_capability() == "AVX2"
-
 
 class Conv3x3(nn.Conv2d):
     """3x3 convolution with a padding of 1 and no bias: (N, C, H, W) -> (N, channels_out, H / stride, W / stride).
@@ -13,13 +11,18 @@ class Conv3x3(nn.Conv2d):
     Where vectors have 256 bits (AVX2), oneDNN has no fast weight gradient for small maps: it multiplies image by image
     and goes through all weights for each. The columns of a whole batch times the weights are the same sums in another
     order; docs/performance.md has what that gains.
+
+    Attributes:
+        products: whether to do so; False is torch's convolution for every map.
     """
+
+    products = torch.backends.cpu.get_cpu_capability() == "AVX2"
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.as_product(x) if SLOW_SMALL_MAPS and self.is_slow(x) else super().forward(x)
+        return self.as_product(x) if self.products and self.is_slow(x) else super().forward(x)
 
     def is_slow(self, x: Tensor) -> bool:
         """Whether oneDNN's weight gradient is the slow one, as measured; in evaluation there is none."""

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from resnet_lightning.models import convolutions
 from resnet_lightning.models.convolutions import Conv1x1, Conv3x3
 from resnet_lightning.models.resnet import ResNet
 
@@ -13,7 +12,7 @@ def products(monkeypatch) -> list[tuple[int, ...]]:
     """Shapes of what went through the product; on every CPU what one with AVX2 does."""
     shapes: list[tuple[int, ...]] = []
     product = Conv3x3.as_product
-    monkeypatch.setattr(convolutions, "SLOW_SMALL_MAPS", True)
+    monkeypatch.setattr(Conv3x3, "products", True)
     monkeypatch.setattr(Conv3x3, "as_product", lambda self, x: shapes.append(tuple(x.shape)) or product(self, x))
     return shapes
 
@@ -67,7 +66,7 @@ def test_only_training_in_float32_takes_it(products):
 def test_a_network_learns_the_same(products):
     gradients = []
     for slow in (True, False):
-        convolutions.SLOW_SMALL_MAPS = slow
+        Conv3x3.products = slow
         torch.manual_seed(0)
         network = ResNet.from_name("resnet18", 10, in_channels=1, image_size=28, stem="imagenet", widths=[4, 4, 8, 8])
         network(torch.randn(16, 1, 28, 28)).square().mean().backward()
