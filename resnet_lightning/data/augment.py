@@ -122,12 +122,13 @@ class Augment:
         """Windows (N, 4) = left, top, width, height of the crop, and matrices (N, 2, 3) from output to input pixels."""
         count, _, height, width = shape
         device = next(iter(chosen.values())).device
-        window = constant((0.0, 0.0, width, height), device).repeat(count, 1)
         if self.config.random_resized_crop:
             area = (self.config.random_resized_crop, 1.0)
-            window = torch.stack(random_boxes(chosen["crop"], area, CROP_RATIO, height, width, (height, width)), dim=1)
-        elif self.config.random_crop:
-            window[:, :2] = self.corner(chosen)
+            window = random_boxes(chosen["crop"], area, CROP_RATIO, height, width, (width, height))
+        else:
+            window = constant((0.0, 0.0, width, height), device).repeat(count, 1)
+            if self.config.random_crop:
+                window[:, :2] = self.corner(chosen)
         mirror = torch.ones(count, device=device)
         if "flip" in chosen:
             mirror = torch.where(self.mirrored(chosen), -1.0, 1.0)
@@ -145,11 +146,13 @@ class Augment:
         matrix, offset = matrix / (255 * std[:, None]), (offset - mean) / std
         out = torch.baddbmm(offset[:, :, None], matrix, pixels.flatten(2)).view_as(pixels)
         # not clamp: with bounds for each channel it takes four times as long on a CPU
-        return torch.minimum(torch.maximum(out, (-mean / std)[:, None, None]), ((1 - mean) / std)[:, None, None])
+        torch.maximum(out, (-mean / std)[:, None, None], out=out)
+        return torch.minimum(out, ((1 - mean) / std)[:, None, None], out=out)
 
     def colour_matrix(self, average: Tensor, chosen: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Matrix (N, C, C) and offset (N, C) of all colour toggles on pixels 0..1; ``average`` is (N, C), per image.
+        """Matrix (N, C, C) and offset (N, 1) of all colour toggles on pixels 0..1; ``average`` is (N, C), per image.
 
+        Saturation, hue and grayscale leave grey as it is: what contrast adds to every channel goes through unchanged.
         An image of one channel has neither saturation nor hue: those toggles leave it as it is.
         """
         count, channels = average.shape
@@ -157,36 +160,34 @@ class Augment:
         identity = torch.eye(channels, device=device)
         grey = constant(GREY, device) / sum(GREY) if channels == 3 else torch.ones(1, device=device)
         to_grey = grey.expand(channels, channels)  # every row gives the brightness
-        matrix, offset = identity.repeat(count, 1, 1), torch.zeros(count, channels, device=device)
+        scale, offset = torch.ones(count, 1, device=device), torch.zeros(count, 1, device=device)
         if "brightness" in chosen:
-            matrix = matrix * factor(chosen["brightness"], jitter.brightness)[..., None]
+            scale = factor(chosen["brightness"], jitter.brightness)
         if "contrast" in chosen:
             strength = factor(chosen["contrast"], jitter.contrast)
-            middle = (matrix @ average[..., None]).squeeze(2) @ grey[:, None]  # mean brightness, (N, 1)
-            matrix, offset = matrix * strength[..., None], offset + (1 - strength) * middle
-        blends = []
+            offset = (1 - strength) * scale * (average @ grey[:, None])  # of the mean brightness
+            scale = scale * strength
+        matrix = scale[..., None] * identity
         if "saturation" in chosen:
             strength = factor(chosen["saturation"], jitter.saturation)[..., None]
-            blends.append(strength * identity + (1 - strength) * to_grey)
+            matrix = (strength * identity + (1 - strength) * to_grey) @ matrix
         if "hue" in chosen and channels == 3:
-            blends.append(hue_rotation(2 * math.pi * spread(chosen["hue"][:, 0], jitter.hue)))
+            matrix = hue_rotation(2 * math.pi * spread(chosen["hue"][:, 0], jitter.hue)) @ matrix
         if "grayscale" in chosen:
             without = (chosen["grayscale"] < self.config.grayscale)[..., None]
-            blends.append(torch.where(without, to_grey, identity))
-        for blend in blends:
-            matrix, offset = blend @ matrix, (blend @ offset[..., None]).squeeze(2)
+            matrix = torch.where(without, to_grey, identity) @ matrix
         return matrix, offset
 
     def erase(self, pixels: Tensor, draws: Tensor) -> Tensor:
         """Set a rectangle to 0: black, or the mean colour where normalisation is on (as in torchvision's recipes)."""
         height, width = pixels.shape[2:]
         boxes = random_boxes(draws[:, 1:], ERASING_AREA, ERASING_RATIO, height, width, (0, 0), inverse=True)
-        left, top, wide, high = (edge[:, None] for edge in boxes)
+        left, top, wide, high = (edge[:, None] for edge in boxes.unbind(1))
         x = torch.arange(width, device=pixels.device)
         y = torch.arange(height, device=pixels.device)
         inside = ((y >= top) & (y < top + high))[:, :, None] & ((x >= left) & (x < left + wide))[:, None, :]
         inside &= (draws[:, 0] < self.config.random_erasing)[:, None, None]
-        return pixels.masked_fill(inside[:, None], 0.0)
+        return pixels.masked_fill_(inside[:, None], 0.0)
 
 
 def spread(draws: Tensor, strength: float) -> Tensor:
@@ -215,33 +216,33 @@ def random_boxes(
     width: int,
     otherwise: tuple[int, int],
     inverse: bool = False,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> Tensor:
     """Draw for every image the first of ten boxes that fits into it.
 
     Args:
         draws: (N, 22) uniform numbers.
         area: smallest and largest share of the image.
         ratio: smallest and largest width / height, or height / width if ``inverse``; uniform in the logarithm.
-        otherwise: (height, width) of the box at the top left where none of ten fits.
+        otherwise: (width, height) of the box at the top left where none of ten fits.
 
     Returns:
-        left, top, width, height, each (N,), whole numbers of pixels.
+        (N, 4) left, top, width, height, whole numbers of pixels.
     """
     areas = height * width * (area[0] + (area[1] - area[0]) * draws[:, :ATTEMPTS])
     low, high = math.log(ratio[0]), math.log(ratio[1])
     ratios = torch.exp(low + (high - low) * draws[:, ATTEMPTS : 2 * ATTEMPTS])
     if inverse:
         ratios = 1 / ratios
-    wide, tall = torch.round(torch.sqrt(areas * ratios)), torch.round(torch.sqrt(areas / ratios))
+    sides = torch.stack([areas * ratios, areas / ratios], dim=1).sqrt_().round_()  # (N, 2, 10) widths and heights
     room = 1 if inverse else 0  # torchvision erases no rectangle as wide or as high as the image
-    fits = (wide > 0) & (tall > 0) & (wide <= width - room) & (tall <= height - room)
-    first = fits.float().argmax(dim=1, keepdim=True)
-    found = fits.any(dim=1)
-    wide = torch.where(found, wide.gather(1, first)[:, 0], otherwise[1])
-    tall = torch.where(found, tall.gather(1, first)[:, 0], otherwise[0])
-    left = torch.floor(draws[:, -2] * (width - wide + 1))
-    top = torch.floor(draws[:, -1] * (height - tall + 1))
-    return left, top, wide, tall
+    most = constant(((width - room,), (height - room,)), draws.device)
+    fits = ((sides > 0) & (sides <= most)).all(dim=1)
+    first = fits.float().argmax(dim=1)[:, None, None].expand(-1, 2, 1)
+    side = torch.where(
+        fits.any(dim=1, keepdim=True), sides.gather(2, first)[:, :, 0], constant(otherwise, draws.device)
+    )
+    corner = torch.floor(draws[:, -2:] * (constant((width + 1, height + 1), draws.device) - side))
+    return torch.cat([corner, side], dim=1)
 
 
 def affine(window: Tensor, mirror: Tensor, angle: Tensor, height: int, width: int) -> Tensor:
@@ -271,24 +272,29 @@ def resample(pixels: Tensor, matrix: Tensor, window: Tensor, rotated: bool) -> T
     What lies outside the image is black. A crop is a picture of its own, as if it had been cut out first: outside its
     ``window`` (N, 4) a rotation finds black, and at its edge an enlargement repeats the edge.
     """
-    count, _, height, width = pixels.shape
-    device = pixels.device
-    x, y = torch.arange(width, device=device), torch.arange(height, device=device)
-    base = torch.stack([x.repeat(height), y.repeat_interleave(width)]).float()  # (2, H * W), output pixels
-    size = constant(((width,), (height,)), device)
+    height, width = pixels.shape[2:]
+    size = constant(((width,), (height,)), pixels.device)
     low = (2 * window[:, :2, None] + 1) / size - 1  # first and last pixel of the window, (N, 2, 1)
     extent = window[:, 2:, None]
-    high = low + 2 * (extent - 1) / size
+    reach = (extent - 1) / size
     # grid_sample counts from -1 to 1, edge to edge: the matrix is brought to these units, not every pixel
-    shift = (2 * matrix[:, :, 2:] + 1) / size - 1
-    place = torch.baddbmm(shift, matrix[:, :, :2] * 2 / size, base.expand(count, -1, -1))  # (N, 2, H * W)
-    inside = torch.minimum(torch.maximum(place, low), high)
-    grid = inside.transpose(1, 2).unflatten(1, (height, width))
-    out = F.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+    steps = matrix[:, :, :2] * (2 / size)
+    x, y = torch.arange(width, device=pixels.device), torch.arange(height, device=pixels.device)
+    along_x, along_y = steps[:, :, :1] * x + ((2 * matrix[:, :, 2:] + 1) / size - 1), steps[:, :, 1:] * y
+
+    inside = plane(along_x, along_y)
+    torch.maximum(inside, low[..., None], out=inside)
+    torch.minimum(inside, (low + 2 * reach)[..., None], out=inside)
+    out = F.grid_sample(pixels, inside.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False)
     if not rotated:
         return out
     # a pixel whose centre is beyond the edge of the window fades out over the width of one output pixel
     steep = size**2 / (2 * extent)
-    edge = (high - low) / 2 * steep + size / (2 * extent) + 0.5
-    share = (place - (low + high) / 2).abs_().mul_(-steep).add_(edge).clamp_(0, 1)
-    return out * share.prod(dim=1).view(count, 1, height, width)
+    distance = plane((along_x - (low + reach)) * steep, along_y * steep).abs_()  # from the middle of the window
+    share = torch.sub((reach * steep + size / (2 * extent) + 0.5)[..., None], distance, out=distance).clamp_(0, 1)
+    return out.mul_((share[:, 0] * share[:, 1])[:, None])
+
+
+def plane(along_x: Tensor, along_y: Tensor) -> Tensor:
+    """Sums of every pair: (N, 2, W) and (N, 2, H) -> (N, 2, H, W)."""
+    return along_y[..., None] + along_x[:, :, None]
