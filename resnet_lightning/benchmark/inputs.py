@@ -17,7 +17,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
-from resnet_lightning.benchmark.timing import Work, rate, torch_flags
+from resnet_lightning.benchmark.timing import Work, one_thread, rate, torch_flags
 from resnet_lightning.benchmark.training import Variant, device_of, image_shape, variant_step
 from resnet_lightning.config import AugmentConfig, ColorJitterConfig, Config
 from resnet_lightning.data.augment import Augment
@@ -205,12 +205,8 @@ def measure_share(config: Config, effort: Effort, missing: list[str]) -> list[Ro
 
 def measure_input(config: Config, effort: Effort) -> tuple[list[Row], list[str]]:
     missing = [] if find_spec("kornia") else ["kornia is not installed: pip install 'resnet-lightning[benchmark]'."]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         found = measure_toggles(config.data.image_size, torch.device("cpu"), effort, missing)
         if device_of(config).type != "cpu":
             found += measure_toggles(config.data.image_size, device_of(config), effort, missing)
-    finally:
-        torch.set_num_threads(threads)
     return found + measure_share(config, effort, missing), missing

@@ -79,10 +79,14 @@ class OurTraining:
     def step_seconds(self, steps: int) -> float:
         """Seconds a step, as the mean over ``steps``; at most those of an epoch."""
         clock = StepClock()
-        self.data.train_index = self.every_image[: (steps + WARM_UP) * self.config.batch]
+        self.only(steps)
         with tempfile.TemporaryDirectory() as folder:
             self.train(Path(folder), clock)
         return clock.seconds / clock.steps
+
+    def only(self, steps: int) -> None:
+        """Leave so many images that an epoch has this many steps after those of the warm-up."""
+        self.data.train_index = self.every_image[: (steps + WARM_UP) * self.config.batch]
 
     def train(self, folder: Path, clock: StepClock) -> None:
         """An epoch with every callback of a run that does something in a step."""

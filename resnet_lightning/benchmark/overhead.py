@@ -12,19 +12,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.nn import functional as F
 
-from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
+from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, StepClock, compose
 from resnet_lightning.benchmark.rounds import Effort, Row, interleave, noted, rows
-from resnet_lightning.benchmark.timing import finish, mean_seconds
+from resnet_lightning.benchmark.timing import finish, mean_seconds, one_thread
 from resnet_lightning.benchmark.training import autocast, build_network, device_of, place
 from resnet_lightning.config import Config, DataError
 from resnet_lightning.data import cache
-from resnet_lightning.data.loader import TrainLoader
+from resnet_lightning.data.loader import Batch, TrainLoader
+from resnet_lightning.hardware import LIGHTNING_PRECISION
 from resnet_lightning.result import RunResult
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
 
-TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16"]
+TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]
+BARE, ALONE, OURS = "bare loop", "an empty LightningModule", "our Trainer set-up"
 FILES = {"mnist": "", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
 
@@ -58,15 +62,63 @@ def bare_loop(training: OurTraining) -> Callable[[int], float]:
     return run
 
 
+class EmptyModule(LightningModule):
+    """The least that Lightning can be given: no metrics, no look at the loss."""
+
+    def __init__(self, training: OurTraining) -> None:
+        super().__init__()
+        self.config = training.config
+        self.network = place(build_network(self.config), device_of(self.config))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        return F.cross_entropy(self.network(batch.images), batch.labels)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = build_optimizer(self.network, self.config.optimizer, self.config.lr, self.config.weight_decay)
+        schedule = build_scheduler(optimizer, self.config.scheduler, 1000, 1000)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def lightning_alone(training: OurTraining) -> Callable[[int], float]:
+    """Seconds a step of an empty module in a Trainer without callbacks: what Lightning takes, whatever we add."""
+    module = EmptyModule(training)
+
+    def run(steps: int) -> float:
+        clock = StepClock()
+        trainer = Trainer(
+            accelerator=device_of(training.config).type,
+            devices=1,
+            precision=LIGHTNING_PRECISION[training.precision],
+            max_epochs=1,
+            limit_val_batches=0,
+            logger=False,
+            callbacks=[clock],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        training.only(steps)
+        trainer.fit(module, datamodule=training.data)
+        return clock.seconds / clock.steps
+
+    return run
+
+
 def measure_step(machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
+    """Six short turns for each long one of other sections: what is sought is smaller than the noise of a turn."""
     training = OurTraining([*TINY, *machine])
-    steps = training.steps_in(effort.seconds)
-    bare = bare_loop(training)
-    ways = {"bare loop": lambda: 1000 * bare(steps), "our Trainer set-up": lambda: 1000 * training.step_seconds(steps)}
-    group = f"a step of a tiny network, {steps} steps"
-    figures = interleave(group, ways, effort.rounds, missing)
-    if len(figures) == len(ways):
-        figures["difference"] = [ours - base for base, ours in zip(*figures.values(), strict=True)]
+    steps = training.steps_in(effort.seconds / 6)
+    bare, alone = bare_loop(training), lightning_alone(training)
+    ways = {
+        BARE: lambda: 1000 * bare(steps),
+        ALONE: lambda: 1000 * alone(steps),
+        OURS: lambda: 1000 * training.step_seconds(steps),
+    }
+    group = f"a step of a tiny network on one thread, {steps} steps"
+    figures = interleave(group, ways, 6 * effort.rounds, missing)
+    for way in (ALONE, OURS):
+        if BARE in figures and way in figures:
+            differences = [more - base for base, more in zip(figures[BARE], figures[way], strict=True)]
+            figures[f"{way}, less the bare loop"] = differences
     return rows("overhead", group, "ms a step", figures)
 
 
@@ -106,7 +158,7 @@ def measure_overhead(config: Config, machine: list[str], effort: Effort) -> tupl
     machine = [f"data.root={Path(config.data.root).absolute()}", *machine]
     found: list[Row] = []
     missing: list[str] = []
-    with noted("A step of a tiny network", missing):
+    with noted("A step of a tiny network", missing), one_thread():
         found += measure_step(machine, effort, missing)
     with noted("Start of a run", missing):
         found += measure_start(machine, effort)

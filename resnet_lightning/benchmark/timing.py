@@ -33,6 +33,17 @@ def torch_flags(of_a_run: bool) -> Iterator[None]:
         cudnn.benchmark, cudnn.allow_tf32, memory.fill_uninitialized_memory = flags
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch's own threads at 1, so that none waits for another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def keep_deterministic(on: bool, warn_only: bool) -> None:
     """``torch.use_deterministic_algorithms``, which imports torch's compiler: megabytes, so only where it must."""
     if on != torch.are_deterministic_algorithms_enabled():

@@ -122,7 +122,7 @@ class ImageClassifier(LightningModule):
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         tally = self.tally("train")
         tally.add(loss, logits, labels)
-        if self.looks_at(batch_idx) and not torch.isfinite(tally.loss_sum):
+        if self.looks_at(batch_idx) and not math.isfinite(tally.loss_sum.item()):
             step, lr = batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
             loss = loss.detach()
             raise Diverged(f"The loss is {loss.item()} at step {step} of epoch {self.current_epoch + 1}, lr {lr:g}.")

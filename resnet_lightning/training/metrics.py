@@ -29,8 +29,8 @@ class Tally(nn.Module):
         """Count a batch: mean loss (), logits (N, num_classes), labels (N,); N may be 0 in one of several processes."""
         if len(labels) == 0:  # the mean of nothing is NaN
             return
-        self.loss_sum += loss.detach().float() * len(labels)
-        cells = labels * len(self.confusion) + logits.argmax(dim=1)
+        self.loss_sum.add_(loss.detach(), alpha=len(labels))
+        cells = torch.add(logits.argmax(dim=1), labels, alpha=len(self.confusion))
         # not bincount: on a GPU it waits for the largest value
         self.confusion.view(-1).index_add_(0, cells, torch.ones_like(cells))
 
