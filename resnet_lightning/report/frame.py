@@ -16,6 +16,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.result import FILE_NAME, RunResult
 
 Value = str | int | float | bool | None
+ABSENT = "-"  # in the place of a setting that a run does not have, as Adam has no momentum
 NOT_SETTINGS = ("name", "experiment", "seed", "data.root", "threads")  # no columns: seeds are folded, others are places
 REFERENCE_FILE = "reference.csv"
 DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
@@ -199,11 +200,11 @@ def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Va
             return str(result.choices[key])
         value: Any = result.config
         for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+            value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
         if isinstance(value, dict):  # a group without a recorded choice
             value = overrides.get(key, value.get("name"))
-        if value is not None:
-            return value if isinstance(value, (str, int, float, bool)) else json.dumps(value)
+        if value not in (None, ABSENT) or key not in overrides:
+            return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
     return parse(overrides[key]) if key in overrides else None
 
 

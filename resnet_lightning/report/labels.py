@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from resnet_lightning.report.frame import Comparison, Run, Value
+from resnet_lightning.report.frame import ABSENT, Comparison, Run, Value
 from resnet_lightning.report.statistics import Row, selection
 
 HEADERS = {"model": "Model", "lr": "LR", "batch": "BS"}
@@ -26,8 +26,9 @@ def value_text(value: Value) -> str:
 
 
 def setting_text(settings: dict[str, Value], length: int = 1000) -> str:
-    """``model=resnet18 lr=0.1``, at most ``length`` characters."""
-    return shorten(" ".join(f"{clean(key)}={value_text(value)}" for key, value in settings.items()), length)
+    """``model=resnet18 lr=0.1``, at most ``length`` characters, without what a run does not have."""
+    pairs = [f"{clean(key)}={value_text(value)}" for key, value in settings.items() if value != ABSENT]
+    return shorten(" ".join(pairs), length)
 
 
 def clean(text: str) -> str:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from resnet_lightning.report.curves import COLOURS, logarithmic
-from resnet_lightning.report.frame import Comparison, Value
+from resnet_lightning.report.frame import ABSENT, Comparison, Value
 from resnet_lightning.report.labels import ON_TEST, clean, count, header, setting_text, shorten, value_text
 from resnet_lightning.report.statistics import (
     Effect,
@@ -51,7 +51,7 @@ def main_effects(comparison: Comparison, effects: list[Effect]) -> Figure | None
 def draw_effect(panel: Axes, comparison: Comparison, effect: Effect) -> None:
     places = level_places(panel, [level.value for level in effect.levels])
     found = [(run.settings[effect.key], measured(run, "test", "accuracy")) for run in comparison.runs]
-    dots = [(places[value], 100 * accuracy) for value, accuracy in found if accuracy is not None]
+    dots = [(places[value], 100 * accuracy) for value, accuracy in found if accuracy is not None and value != ABSENT]
     panel.plot(*zip(*dots, strict=True), ".", color="#999999", alpha=0.6, markersize=5, markeredgewidth=0)
     if len(effect.levels) <= CATEGORIES:
         means = [100 * level.accuracy.mean for level in effect.levels]

@@ -11,7 +11,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from resnet_lightning.report.anova import variance_shares
-from resnet_lightning.report.frame import Comparison, Group, Run, Value, epochs_of
+from resnet_lightning.report.frame import ABSENT, Comparison, Group, Run, Value, epochs_of
 
 SIGNIFICANT = 0.05  # a larger p value is called noise
 MOST_LEVELS = 20  # of a swept key; a number with more of them is a sample of a range, not a grid
@@ -231,8 +231,9 @@ def welch(one: Estimate, other: Estimate) -> float | None:
 def main_effects(comparison: Comparison) -> list[Effect]:
     """The effect of every key that has at least two levels among the finished runs, in the order of the columns.
 
-    A level's mean is over all finished runs that have it. In a grid with holes (failed runs, other numbers of seeds)
-    levels are therefore averaged over different combinations of the other keys; ``is_balanced`` tells.
+    A level's mean is over all finished runs that have it; runs that do not have the key at all are a level of the model
+    without a mean. In a grid with holes (failed runs, other numbers of seeds) levels are therefore averaged over
+    different combinations of the other keys; ``is_balanced`` tells.
 
     The share of the variance is eta squared of an additive model with one term for every key, fitted by least squares:
     the sum of squares that the model loses without the key (type II) over the total sum of squares. In a balanced grid
@@ -244,7 +245,7 @@ def main_effects(comparison: Comparison) -> list[Effect]:
     found = [(run, measured(run, "test", "accuracy")) for run in comparison.runs]
     runs = [(run, accuracy) for run, accuracy in found if accuracy is not None]
     levels = {key: sort_levels(run.settings[key] for run, _ in runs) for key in comparison.columns}
-    keys = [key for key in comparison.columns if len(levels[key]) > 1]
+    keys = [key for key in comparison.columns if len(set(levels[key]) - {ABSENT}) > 1]
     factors = {
         key: [levels[key].index(run.settings[key]) for run, _ in runs]
         for key in keys
@@ -256,6 +257,7 @@ def main_effects(comparison: Comparison) -> list[Effect]:
         means = [
             Level(value, estimated)
             for value in levels[key]
+            if value != ABSENT
             if (estimated := estimate(accuracy for run, accuracy in runs if run.settings[key] == value))
         ]
         effects.append(Effect(key, means, *shares.get(key, (None, None)), runs=len(runs)))

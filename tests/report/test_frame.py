@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from resnet_lightning.report.frame import read_comparison
+from resnet_lightning.report.labels import setting_text
 from tests.report.conftest import write_plan, write_run
 
 
@@ -31,6 +32,15 @@ def test_nested_keys_lists_null_and_switches(sweep):
     settings = [run.settings for run in read_comparison(sweep).runs]
     assert settings[0] == {"augment.rotation": 0, "data.train_limit": None, "model.widths": "[4, 8]", "compile": True}
     assert settings[1] == {"augment.rotation": 15, "data.train_limit": 500, "model.widths": "[8]", "compile": False}
+
+
+def test_a_setting_that_a_run_does_not_have_is_a_dash_and_no_part_of_its_name(sweep):
+    write_run(sweep / "a", **{"optimizer.name": "momentum", "optimizer.momentum": 0.5})
+    write_run(sweep / "b", **{"optimizer.name": "adam"})
+    with_it, without = (run.settings for run in read_comparison(sweep).runs)
+    assert without == {"optimizer.name": "adam", "optimizer.momentum": "-"}
+    assert setting_text(without) == "optimizer.name=adam"
+    assert setting_text(with_it) == "optimizer.name=momentum optimizer.momentum=0.5"
 
 
 def test_the_plan_gives_the_order_and_the_jobs_that_wait(sweep):

@@ -71,6 +71,14 @@ def test_odd_folders_make_a_whole_report(sweep):
     assert "unreadable" in report.console and "\x1b" not in report.console
 
 
+def test_runs_without_a_setting_that_others_have_make_a_whole_report(sweep):
+    for momentum in (0.5, 0.9):
+        write_run(sweep / f"{momentum}", **{"optimizer.name": "momentum", "optimizer.momentum": momentum})
+    write_run(sweep / "adam", **{"optimizer.name": "adam"})
+    report = write_report(sweep)
+    assert report.problems == [] and "| adam | - |" in (sweep / "comparison.md").read_text().replace("*", "")
+
+
 @pytest.mark.slow
 def test_a_thousand_runs(sweep):
     axes: dict[str, list[Any]] = {

@@ -197,6 +197,13 @@ def test_levels_are_sorted_by_their_number(sweep):
     assert found["batch"].share is None  # nothing varies
 
 
+def test_runs_without_a_key_are_no_level_of_it(sweep):
+    for momentum in (0.5, 0.9):
+        write_run(sweep / f"{momentum}", **{"optimizer.name": "momentum", "optimizer.momentum": momentum})
+    write_run(sweep / "adam", **{"optimizer.name": "adam"})
+    assert [level.value for level in effects(sweep)["optimizer.momentum"].levels] == [0.5, 0.9]
+
+
 def test_a_level_without_a_finished_run_is_no_level(sweep):
     write_grid(sweep, lambda lr, seed: "failed" if lr == 0.3 else 0.9 + 0.01 * seed, seeds=2, lr=[0.1, 0.2, 0.3])
     assert [level.value for level in effects(sweep)["lr"].levels] == [0.1, 0.2]
