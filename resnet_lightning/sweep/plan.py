@@ -61,13 +61,20 @@ def slug(overrides: Sequence[str]) -> str:
     return text[:SLUG_LENGTH].strip("._-") or "defaults"
 
 
+def digest_of(name: str) -> str:
+    """The hash at the end of a folder's name: the same job, whatever else the name says."""
+    return name.rpartition("_")[2]
+
+
 def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> list[Job]:
     """Find the folder and the state of every job; a point of the grid that stands in it twice is one job.
 
     Raises:
         ConfigError: a folder holds a run with other settings.
     """
-    existing = {path.name.rpartition("_")[2]: path.name for path in folder.iterdir()} if folder.is_dir() else {}
+    planned_before = [str(row["folder"]) for row in read_rows(folder)]
+    on_disk = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    existing = {digest_of(name): name for name in (*planned_before, *on_disk)}
     planned: dict[str, Job] = {}
     common = set.intersection(*(set(overrides) for overrides, _ in jobs)) if len(jobs) > 1 else set()
     for overrides, config in jobs:
@@ -96,8 +103,8 @@ def write_plan(folder: Path, command: str, jobs: Sequence[Job]) -> None:
     """
     if jobs[0].config.reference is not None:
         add_reference(folder, find_reference(jobs[0].config.reference))
-    rows = {job.name: describe(folder, job) for job in jobs}
-    merged = {row["folder"]: row for row in read_rows(folder)} | rows
+    rows = [*read_rows(folder), *(describe(folder, job) for job in jobs)]
+    merged = {digest_of(str(row["folder"])): row for row in rows}
     commands = list(dict.fromkeys([*read_commands(folder), command]))
     with atomic_write(folder / PLAN_FILE, "w", encoding="utf-8") as file:
         json.dump({"commands": commands, "jobs": list(merged.values())}, file, indent=1)

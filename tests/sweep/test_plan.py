@@ -23,6 +23,18 @@ def test_a_waiting_job_and_a_finished_one_agree_on_a_list(settings, tmp_path):
     assert read_comparison(tmp_path).columns == ["lr"]
 
 
+def test_a_part_of_a_sweep_finds_the_jobs_that_the_whole_one_planned(settings, tmp_path):
+    def plan(models):
+        grid = [[f"model={model}", f"lr={lr}"] for model in models for lr in (0.1, 0.2)]
+        jobs = plan_jobs(tmp_path, [(overrides, settings(*overrides)) for overrides in grid])
+        write_plan(tmp_path, "python -m resnet_lightning --multirun", jobs)
+        return [job.name for job in jobs]
+
+    whole = plan(["resnet18", "resnet34"])
+    assert plan(["resnet34"]) == whole[2:]  # although within this part no model differs
+    assert [run.name for run in read_comparison(tmp_path).runs] == whole
+
+
 def test_a_sweep_of_an_older_version_goes_on(settings):
     """Settings that were added since, at the values that change nothing, are no part of what a run is."""
     now = plain_settings(settings())
