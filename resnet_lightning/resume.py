@@ -13,6 +13,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import ConfigError
+from resnet_lightning.report.frame import PLAN_FILE
 from resnet_lightning.result import FILE_NAME, RunResult
 
 KEY = "resume="
@@ -53,7 +54,7 @@ def by_hydra(folder: Path) -> object:
     try:
         return OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
-        if (folder / "sweep.json").exists():
+        if (folder / PLAN_FILE).exists():
             reason = "it is a sweep, which goes on when its own command is given again."
         else:
             beside = [str(path.parent) for path in folder.parent.glob(f"*/{FILE_NAME}")]

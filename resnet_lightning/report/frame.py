@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnet_lightning.config import ConfigError
 from resnet_lightning.result import FILE_NAME, RunResult
@@ -18,7 +18,7 @@ from resnet_lightning.result import FILE_NAME, RunResult
 Value = str | int | float | bool | None
 ABSENT = "-"  # in the place of a setting that a run does not have, as Adam has no momentum
 NOT_SETTINGS = ("name", "experiment", "seed", "data.root", "threads")  # no columns: seeds are folded, others are places
-REFERENCE_FILE = "reference.csv"
+PLAN_FILE, REFERENCE_FILE = "sweep.json", "reference.csv"
 DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "config choices train val test model data versions": (dict,),
@@ -26,6 +26,13 @@ RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "status selection name": (str,),
     "reason device precision started git_commit": (str, type(None)),
 }
+
+
+class Plan(NamedTuple):
+    """What a sweep was asked to do."""
+
+    jobs: list[dict[str, Any]]  # {"folder", "overrides", "command"} of each, in the order of the sweep
+    commands: list[str]  # with which it was started, the oldest first
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ def read_comparison(folder: Path) -> Comparison:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    plan = read_plan(folder)
+    plan = {job["folder"]: job for job in read_plan(folder).jobs}
     names = list(plan) + sorted(
         path.parent.relative_to(folder).as_posix()
         for path in folder.glob(f"*/{FILE_NAME}")
@@ -141,13 +148,14 @@ def check_scale(folder: Path, results: list[RunResult]) -> None:
         )
 
 
-def read_plan(folder: Path) -> dict[str, dict[str, Any]]:
-    """``{job folder: {"overrides": [...], "command": "..."}}`` from ``sweep.json``; empty without a readable one."""
+def read_plan(folder: Path) -> Plan:
+    """What ``sweep.json`` says; nothing without a readable one."""
     try:
-        jobs = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["jobs"]
-        return {str(job["folder"]): dict(job) for job in jobs}
+        plan = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
+        jobs = [{"overrides": [], "command": "", **job, "folder": str(job["folder"])} for job in plan["jobs"]]
+        return Plan(jobs, [str(command) for command in plan.get("commands", [])])
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return Plan([], [])
 
 
 def read_result(folder: Path) -> tuple[RunResult | None, str, str | None]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from resnet_lightning.report import write_report
-from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Run, read_comparison
+from resnet_lightning.report.frame import PLAN_FILE, REFERENCE_FILE, Comparison, Run, read_comparison, read_plan
 from resnet_lightning.report.labels import count, setting_text
 from resnet_lightning.report.statistics import compare
 from resnet_lightning.reproduce.remaining import finished, remaining
 from resnet_lightning.result import FILE_NAME, atomic_write
-from resnet_lightning.sweep.plan import COMMANDS_FILE, PLAN_FILE, read_commands
+from resnet_lightning.sweep.plan import COMMANDS_FILE
 
 SWEEP_FILES = (PLAN_FILE, COMMANDS_FILE, REFERENCE_FILE)
 REPORT_FILES = ("comparison.csv", "comparison.md", "beside_reference.csv")
@@ -159,7 +159,7 @@ def page(text: Text, folder: Path) -> str:
 def section(experiment: str, sweep: Path) -> str:
     """Commands, tables and figures of one sweep."""
     comparison = read_comparison(sweep)
-    commands = read_commands(sweep) or [f"python -m resnet_lightning --multirun experiment={experiment}"]
+    commands = read_plan(sweep).commands or [f"python -m resnet_lightning --multirun experiment={experiment}"]
     table = (sweep / "comparison.md").read_text(encoding="utf-8").replace("## Beside", "### Beside").strip()
     figures = [picture(path, sweep) for path in sorted((sweep / "figures").glob("*.png"))]
     code = "\n".join(["```", *commands, "```"])

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lightning.config import PLACE, Config, config_hash, plain_settings
+from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FINISHED, atomic_write, status_in
 
 SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
 SWEEP_KEYS = ("name", "launcher", "dry_run", "hydra")  # these belong to the sweep, not to its jobs
-PLAN_FILE, COMMANDS_FILE = "sweep.json", "commands.sh"
+COMMANDS_FILE = "commands.sh"
 
 
 @dataclass
@@ -72,7 +73,7 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
     Raises:
         ConfigError: a folder holds a run with other settings.
     """
-    planned_before = [str(row["folder"]) for row in read_rows(folder)]
+    planned_before = [job["folder"] for job in read_plan(folder).jobs]
     on_disk = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     existing = {digest_of(name): name for name in (*planned_before, *on_disk)}
     planned: dict[str, Job] = {}
@@ -103,31 +104,15 @@ def write_plan(folder: Path, command: str, jobs: Sequence[Job]) -> None:
     """
     if jobs[0].config.reference is not None:
         add_reference(folder, find_reference(jobs[0].config.reference))
-    rows = [*read_rows(folder), *(describe(folder, job) for job in jobs)]
-    merged = {digest_of(str(row["folder"])): row for row in rows}
-    commands = list(dict.fromkeys([*read_commands(folder), command]))
+    before = read_plan(folder)
+    rows = [*before.jobs, *(describe(folder, job) for job in jobs)]
+    merged = {digest_of(row["folder"]): row for row in rows}
+    commands = list(dict.fromkeys([*before.commands, command]))
     with atomic_write(folder / PLAN_FILE, "w", encoding="utf-8") as file:
         json.dump({"commands": commands, "jobs": list(merged.values())}, file, indent=1)
     lines = ["#!/bin/sh", "# Every job of this sweep as a command of its own, in any order, on any queue.", ""]
     with atomic_write(folder / COMMANDS_FILE, "w", encoding="utf-8") as file:
         file.write("\n".join([*lines, *(str(row["command"]) for row in merged.values()), ""]))
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))["jobs"]
-        return [row for row in rows if {"folder", "command", "overrides"} <= row.keys()]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
-def read_commands(folder: Path) -> list[str]:
-    """The command lines that a sweep was started with, the oldest first; none where that is not known."""
-    try:
-        commands = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))["commands"]
-        return [str(command) for command in commands]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def describe(folder: Path, job: Job) -> dict[str, Any]:
