@@ -79,6 +79,10 @@ class Comparison:
     reference: Path | None = None  # figures of somebody else for these settings
 
     @property
+    def done(self) -> list[Run]:
+        return [run for run in self.runs if run.status == "done"]
+
+    @property
     def scale(self) -> tuple[float, float]:
         """Share of the training images, share of the epochs; the same in all runs (``read_comparison`` checks)."""
         return next((scale_of(run.result) for run in self.runs if run.result), (1.0, 1.0))

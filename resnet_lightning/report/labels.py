@@ -51,7 +51,7 @@ def status_text(row: Row) -> str:
 
 def caption(comparison: Comparison, rows: list[Row]) -> str:
     """What the numbers of the table are: how many runs, of which images, selected how, measured where."""
-    done = [run for run in comparison.runs if run.status == "done" and run.result]
+    done = comparison.done
     parts = [
         scaled_down(comparison),
         f"{count(len(comparison.runs), 'run')} of {count(len(rows), 'setting')}, {len(done):,} done",

@@ -129,7 +129,7 @@ def compare(comparison: Comparison) -> list[Row]:
 
 def selection(comparison: Comparison) -> str:
     """``validation``, or ``test`` where some finished run held no validation images out."""
-    chosen_by = {run.result.selection for run in comparison.runs if run.result and run.status == "done"}
+    chosen_by = {run.result.selection for run in comparison.done if run.result}
     return "test" if "test" in chosen_by else "validation"
 
 

@@ -82,7 +82,7 @@ def images(row: Row, split: str) -> str:
 
 def other_data(comparison: Comparison) -> list[str]:
     """Accuracies on different data are no ranking of settings."""
-    if len({run.settings.get("data") for run in comparison.runs if run.status == "done"}) < 2:
+    if len({run.settings.get("data") for run in comparison.done}) < 2:
         return []
     return ["The runs have different data sets: the best setting says as much about the data as about the training."]
 

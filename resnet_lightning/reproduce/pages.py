@@ -67,11 +67,7 @@ def write_pages(sweeps: Path, folder: Path) -> list[Path]:
 def sweeps_of(experiment: str, folder: Path) -> list[Path]:
     """Sweeps of an experiment in which some run is done, the full one first, then those scaled down."""
     scaled = [path for part in ("scale", "epochs", "test") for path in sorted(folder.glob(f"{experiment}_{part}-*"))]
-    return [path for path in [folder / experiment, *scaled] if path.is_dir() and done_runs(read_comparison(path))]
-
-
-def done_runs(comparison: Comparison) -> list[Run]:
-    return [run for run in comparison.runs if run.status == "done"]
+    return [path for path in [folder / experiment, *scaled] if path.is_dir() and read_comparison(path).done]
 
 
 def copy_sweep(sweep: Path, target: Path) -> None:
@@ -132,7 +128,7 @@ def contents(texts: dict[str, Text], folder: Path) -> str:
 def progress(sweep: Path) -> str:
     """``r1_lr_batch (9 runs done)``, or ``(4 of 9 done)``."""
     comparison = read_comparison(sweep)
-    done, planned = len(done_runs(comparison)), len(comparison.runs)
+    done, planned = len(comparison.done), len(comparison.runs)
     return f"{sweep.name} ({count(done, 'run') if done == planned else f'{done} of {planned} runs'})"
 
 
@@ -168,7 +164,7 @@ def section(experiment: str, sweep: Path) -> str:
 
 def run_pictures(comparison: Comparison, sweep: Path) -> list[str]:
     """Curves of every run where there are few, then the pictures of the best run, each named by its setting."""
-    done, best = done_runs(comparison), best_runs(comparison)
+    done, best = comparison.done, best_runs(comparison)
     lines = []
     for run in done if len(done) <= FEW else best:
         wanted = PICTURES if run in best else PICTURES[:1]
@@ -185,7 +181,7 @@ def picture(path: Path, sweep: Path) -> str:
 
 def made(comparison: Comparison) -> str:
     """When, with which commit and which torch the runs were made."""
-    results = [run.result for run in done_runs(comparison) if run.result]
+    results = [run.result for run in comparison.done if run.result]
     days = sorted({str(result.started)[:10] for result in results})
     torch = sorted({str(result.versions.get("torch")) for result in results})
     commits = sorted(

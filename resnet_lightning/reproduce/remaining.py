@@ -47,7 +47,7 @@ def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResul
 
 
 def finished(sweep: Path) -> list[RunResult]:
-    return [run.result for run in read_comparison(sweep).runs if run.result and run.status == "done"]
+    return [run.result for run in read_comparison(sweep).done if run.result]
 
 
 @cache
