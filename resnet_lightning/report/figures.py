@@ -5,6 +5,7 @@ What is in them: ``curves``, ``heatmaps`` and ``scatter``.
 
 import logging
 import re
+import textwrap
 import warnings
 from collections.abc import Callable
 from itertools import combinations
@@ -38,6 +39,7 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "comparison",  # the same numbers give the same file
 }
 OURS = re.compile(r"(learning_curves|heatmap_.+|main_effects|accuracy_vs_time|per_class_accuracy)\.(png|svg)")
+LETTERS = 13  # of a title in an inch
 FORMATS: dict[str, dict[str, Any]] = {"png": {"dpi": 150}, "svg": {"metadata": {"Date": None}}}
 
 
@@ -66,9 +68,11 @@ def draw_figures(
 
 
 def say_scale(figure: Figure, comparison: Comparison) -> None:
-    """A figure of scaled-down runs says so in its title."""
+    """A figure of scaled-down runs says so in its title, on as many lines as its width takes."""
     if scaled_down(comparison):
-        figure.suptitle(f"{figure.get_suptitle()}\n{scaled_down(comparison)}".strip(), fontsize=11)
+        lines = [*figure.get_suptitle().splitlines(), scaled_down(comparison)]
+        width = int(LETTERS * figure.get_figwidth())
+        figure.suptitle("\n".join(textwrap.fill(line, width) for line in lines), fontsize=10)
 
 
 def remove_old(folder: Path, paths: list[Path]) -> None:

@@ -33,13 +33,13 @@ def main_effects(comparison: Comparison, effects: list[Effect]) -> Figure | None
         return None
     across = min(len(effects), PANELS)
     down = math.ceil(len(effects) / across)
-    figure = Figure(figsize=(max(2.9 * across, 4.5), 3.0 * down + 0.4), layout="constrained")
+    figure = Figure(figsize=(max(2.9 * across, 5.0), 3.0 * down + 0.6), layout="constrained")
     panels = figure.subplots(down, across, sharey=True, squeeze=False)
     for panel, effect in zip(panels.flat, effects, strict=False):
         draw_effect(panel, comparison, effect)
     for panel in panels.flat[len(effects) :]:
         panel.set_axis_off()
-    on_test = f", {ON_TEST}" if selection(comparison) == "test" else ""
+    on_test = f",\n{ON_TEST}" if selection(comparison) == "test" else ""
     for line in panels:
         line[0].set_ylabel(f"test accuracy (%){on_test}")
     runs = count(effects[0].runs, "finished run")

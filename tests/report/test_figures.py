@@ -78,6 +78,20 @@ def test_a_figure_that_fails_is_a_sentence_and_the_others_are_drawn(sweep, monke
     assert names(sweep) == both("main_effects", "accuracy_vs_time", "per_class_accuracy")
 
 
+def test_titles_of_scaled_down_runs_stay_within_their_figures(sweep):
+    for augment in ("none", "report_geometric"):
+        write_run(sweep / augment, augment=augment, scale=0.1, epochs_scale=0.2, selection="test")
+    comparison = read_comparison(sweep)
+    for make in figures.drawings(comparison, compare(comparison), main_effects(comparison)).values():
+        figure = make()
+        figures.say_scale(figure, comparison)
+        figure.canvas.draw()
+        title = next(text for text in figure.texts if text.get_text() == figure.get_suptitle())
+        assert "10 % of the training images" in title.get_text().replace("\n", " ")
+        extent = title.get_window_extent()
+        assert extent.x0 >= 0 and extent.x1 <= figure.bbox.x1 and extent.y1 <= figure.bbox.y1
+
+
 def test_hostile_names_are_drawn(sweep):
     hostile = r"$x^2_{ $ \alpha %s <b> & 漢 $" + "\n"
     for number in range(2):
