@@ -23,6 +23,10 @@ SWEEP_FILES = (PLAN_FILE, COMMANDS_FILE, REFERENCE_FILE)
 REPORT_FILES = ("comparison.csv", "comparison.md", "beside_reference.csv")
 RUN_FILES = (FILE_NAME, "metrics.csv", "curves.png")
 PICTURES = ("curves.png", "confusion_matrix.png", "predictions.png")
+FOOTNOTE = (
+    "Times are those of scaled-down runs, scaled up, on each machine that has some; *about*: partly from the speed of "
+    "other networks there. A device that sustains 10 TFLOP/s takes 100 s for a PFLOP."
+)
 FEW = 7  # runs of which each shows its own curves, as the reports do
 
 
@@ -148,7 +152,7 @@ def page(text: Text, folder: Path) -> str:
             "|---|---|---|---|",
         ]
         parts += ["## Not run at full scale", "\n".join([*heads, *left])]
-        parts += ["A device that sustains 10 TFLOP/s takes 100 s for a PFLOP."]
+        parts += [FOOTNOTE]
     return "\n\n".join(parts) + "\n"
 
 

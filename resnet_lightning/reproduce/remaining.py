@@ -33,17 +33,25 @@ def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResul
     """
     wanted, over_devices = wanted_of(experiment)
     runs = [result for path in sweeps for result in finished(path)]
-    done = {key_of(result.config, over_devices): result for result in runs}
     full = {key_of(result.config, over_devices) for result in runs if is_full(result)}
-    left = [key for key in wanted if key not in full]
-    if not left:
+    work = {key: petaflop(wanted[key]) for key in wanted if key not in full}
+    if not work:
         return []
-    known = [done[key] for key in left if key in done]
-    work = {key: petaflop(wanted[key]) for key in left}
-    guessed = sum(work[key] for key in left if key not in done)
+    own, on = by_machine(runs), by_machine([*others, *runs])
+    scaled = {machine: {key_of(one.config, over_devices): one for one in own.get(machine, [])} for machine in own or on}
+    times = {machine: seconds_left(work, known, on[machine]) for machine, known in scaled.items()}
+    time = "; ".join(f"{text} on {machine}" for machine, text in times.items() if text) or "not known"
     command = f"`python -m resnet_lightning --multirun experiment={experiment}`"
-    time = time_text(known, guessed, [*runs, *others])
-    return [f"| {command} | {len(left)} of {len(wanted)} | {sum(work.values()):,.1f} | {time} |"]
+    return [f"| {command} | {len(work)} of {len(wanted)} | {sum(work.values()):,.1f} | {time} |"]
+
+
+def by_machine(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
+    """By device, threads and precision, as a page names them."""
+    found: dict[str, list[RunResult]] = {}
+    for one in results:
+        machine = f"{one.device}, {threads_text(one.threads)}, {one.precision} precision"
+        found.setdefault(machine, []).append(one)
+    return dict(sorted(found.items()))
 
 
 def finished(sweep: Path) -> list[RunResult]:
@@ -95,18 +103,18 @@ def speed(result: RunResult) -> float:
     return 6 * int(result.model["multiply_accumulates"]) * images / 1e15 / float(result.seconds or math.inf)
 
 
-def time_text(known: Sequence[RunResult], guessed: float, runs: Sequence[RunResult]) -> str:
-    """``2 h 10 min on cpu ..., 1 CPU thread, bf16 precision``.
+def seconds_left(work: Mapping[str, float], scaled: Mapping[str, RunResult], others: Sequence[RunResult]) -> str:
+    """``2 h 10 min``; ``about 2 h 10 min`` where the speed of other runs was needed; empty where that is not known.
 
     Args:
-        known: scaled-down runs of what is left.
-        guessed: PFLOP of what is left without one.
-        runs: what its speed is taken from.
+        work: PFLOP of each setting that is left, by its key.
+        scaled: scaled-down runs of some of them on a machine.
+        others: all runs on that machine.
     """
-    speeds = [one for one in map(speed, runs) if one > 0]
+    known = [scaled[key] for key in work if key in scaled]
+    guessed = sum(size for key, size in work.items() if key not in scaled)
+    speeds = [one for one in map(speed, others) if one > 0]
     if guessed and not speeds:
-        return "not known"
+        return ""
     seconds = sum(map(full_seconds, known)) + (guessed / statistics.median(speeds) if guessed else 0.0)
-    machines = {f"{one.device}, {threads_text(one.threads)}, {one.precision} precision" for one in known or runs}
-    roughly = ", roughly: partly from the speed of other networks" if guessed else ""
-    return f"{duration(seconds)} on {' and '.join(sorted(machines))}{roughly}"
+    return f"{'about ' if guessed else ''}{duration(seconds)}"

@@ -104,8 +104,23 @@ def test_what_has_no_run_is_estimated_from_the_operations_and_the_speed_of_other
     add_runs(tmp_path / FULL, composed()[:2])
     (line,) = remaining("r4_batch_epochs", [], [RunResult.read(path) for path in (tmp_path / FULL).glob("batch-*")])
     seconds = 110 * PFLOP_AN_EPOCH * 160 / (6 * 1e9 * 500_000 / 1e15)
-    assert f"5 of 5 | {PFLOP_AN_EPOCH * 160:,.1f} | {duration(seconds)} on Test CPU" in line and "roughly" in line
+    assert f"5 of 5 | {PFLOP_AN_EPOCH * 160:,.1f} | about {duration(seconds)} on Test CPU" in line
     assert "not known" in remaining("r4_batch_epochs", [])[0]
+
+
+def test_what_is_left_is_estimated_for_each_machine(tmp_path):
+    add_runs(tmp_path / SCALED, composed("scale=0.1", "epochs_scale=0.5"))
+    for path in list((tmp_path / SCALED).glob("batch-64_*")):
+        run = RunResult.read(path)
+        run.device, run.train_seconds, run.seconds = "Fast CPU", 10.0, 20.0
+        run.write(path)
+    (line,) = remaining("r4_batch_epochs", [tmp_path / SCALED])
+    one, other = line.split(" | ")[3].removesuffix(" |").split("; ")
+    assert one.startswith("about ") and one.endswith("on Fast CPU, 2 CPU threads, 32 precision")
+    assert other.startswith("about ") and other.endswith("on Test CPU, 2 CPU threads, 32 precision")
+    own = 2 * (10 / 0.1 / 0.5 + 10 / 0.5)  # batch 64, and 130 of the 160 epochs at the median speed of its runs
+    guessed = 20 * PFLOP_AN_EPOCH * 130 / (6 * 1e9 * 5_000 * 7.5 / 1e15)
+    assert one.startswith(f"about {duration(own + guessed)} ")
 
 
 def test_a_run_on_another_machine_is_the_run_of_the_report(tmp_path):
