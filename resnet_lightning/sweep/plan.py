@@ -73,7 +73,8 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
     Raises:
         ConfigError: a folder holds a run with other settings.
     """
-    planned_before = [job["folder"] for job in read_plan(folder).jobs]
+    # of a file that may be somebody else's: names, never a way out of the folder
+    planned_before = [job["folder"] for job in read_plan(folder).jobs if Path(job["folder"]).name == job["folder"]]
     on_disk = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     existing = {digest_of(name): name for name in (*planned_before, *on_disk)}
     planned: dict[str, Job] = {}

@@ -35,6 +35,16 @@ def test_a_part_of_a_sweep_finds_the_jobs_that_the_whole_one_planned(settings, t
     assert [run.name for run in read_comparison(tmp_path).runs] == whole
 
 
+def test_a_plan_leads_no_job_out_of_its_folder(settings, tmp_path):
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    (job,) = plan_jobs(sweep, [(["lr=0.2"], settings("lr=0.2"))])
+    write_plan(sweep, "python -m resnet_lightning --multirun", [job])
+    plan = sweep / "sweep.json"
+    plan.write_text(plan.read_text().replace(job.name, f"../elsewhere_{job.name}"))
+    assert plan_jobs(sweep, [(["lr=0.2"], settings("lr=0.2"))])[0].name == job.name
+
+
 def test_a_sweep_of_an_older_version_goes_on(settings):
     """Settings that were added since, at the values that change nothing, are no part of what a run is."""
     now = plain_settings(settings())
