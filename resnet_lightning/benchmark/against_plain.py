@@ -45,7 +45,7 @@ def plain_network(config: Config) -> ResNet:
     network = build_network(config)
     for module in network.modules():
         if isinstance(module, Conv3x3):
-            module.products = False
+            module.faster = False
     return network
 
 

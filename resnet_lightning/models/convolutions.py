@@ -1,35 +1,55 @@
-"""The convolutions of a ResNet, and ways round two weak spots of oneDNN, whose convolutions torch uses on CPUs."""
+"""The convolutions of a ResNet, and faster ways than those of oneDNN, whose convolutions torch uses on CPUs."""
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lightning.models.winograd import Winograd, tiles_of
+
 
 class Conv3x3(nn.Conv2d):
     """3x3 convolution with a padding of 1 and no bias: (N, C, H, W) -> (N, channels_out, H / stride, W / stride).
 
-    Where vectors have 256 bits (AVX2), oneDNN has no fast weight gradient for small maps: it multiplies image by image
-    and goes through all weights for each. The columns of a whole batch times the weights are the same sums in another
-    order; docs/performance.md has what that gains.
+    Where vectors have 256 bits (AVX2), training in float32 goes other ways, which docs/performance.md compares: many
+    channels by Winograd's filtering, with a quarter of the products. Small maps as the columns of the whole batch times
+    the weights, since oneDNN's weight gradient multiplies image by image and goes through all weights for each.
 
     Attributes:
-        products: whether to do so; False is torch's convolution for every map.
+        faster: whether to do so; False is torch's convolution for every map.
     """
 
-    products = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    faster = torch.backends.cpu.get_cpu_capability() == "AVX2"
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.as_product(x) if self.products and self.is_slow(x) else super().forward(x)
+        if not (self.faster and self.training and x.device.type == "cpu" and self.in_float32(x)):
+            return super().forward(x)
+        if self.saves_products(x):
+            return cast(Tensor, Winograd.apply(x, self.weight))
+        return self.as_product(x) if self.is_small(x) else super().forward(x)
 
-    def is_slow(self, x: Tensor) -> bool:
-        """Whether oneDNN's weight gradient is the slow one, as measured; in evaluation there is none."""
+    def in_float32(self, x: Tensor) -> bool:
+        return x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+    def saves_products(self, x: Tensor) -> bool:
+        """Whether Winograd's products are fewer by more than its transforms cost, as measured.
+
+        Those cost as much as some 30 channels; tiles over the edge of a map count as work, and few of them do not pay
+        for transforming the weights. A compiler would write out every turn of its loops.
+        """
+        pixels, tiles = x.shape[2] * x.shape[3], tiles_of(x.shape[2], x.shape[3])
+        filled = pixels / (16 * tiles)
+        many = min(self.in_channels, self.out_channels) * filled >= 64 and x.shape[0] * tiles >= 32 and pixels > 4
+        return many and self.stride == (1, 1) and not torch.compiler.is_compiling()
+
+    def is_small(self, x: Tensor) -> bool:
+        """Whether oneDNN's weight gradient is slower than products, as measured."""
         pixels = len(range(0, x.shape[2], self.stride[0])) * len(range(0, x.shape[3], self.stride[1]))
-        small = pixels <= 4 or (pixels <= 16 and self.out_channels >= 512)
-        in_float32 = x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        return small and self.training and x.device.type == "cpu" and in_float32
+        return pixels <= 4 or (pixels <= 16 and self.out_channels >= 512)
 
     def as_product(self, x: Tensor) -> Tensor:
         """The columns (N, H / stride, W / stride, 9 C) of the padded images times the weights."""

@@ -43,10 +43,10 @@ def test_plain_compares_with_ours_and_says_what_it_skipped(benchmark, capsys, da
 
 
 def test_the_plain_loop_has_torchs_convolutions(monkeypatch):
-    monkeypatch.setattr(Conv3x3, "products", True)
+    monkeypatch.setattr(Conv3x3, "faster", True)
     config = compose(["model=resnet10", "data=mnist"])
     network = against_plain.plain_network(config)
-    assert not any(module.products for module in network.modules() if isinstance(module, Conv3x3))
+    assert not any(module.faster for module in network.modules() if isinstance(module, Conv3x3))
     images, ours = torch.randn(2, 1, 28, 28), build_network(config)
     torch.testing.assert_close(network.eval()(images), ours.eval()(images))
 

@@ -1,0 +1,126 @@
+"""Winograd's minimal filtering F(4x4, 3x3): 3x3 convolutions with 36 products where the definition takes 144.
+
+A tile of 4x4 outputs comes from 6x6 inputs d and a kernel g as A^T [(G g G^T) * (B^T d B)] A, which sums over channels
+between the brackets: 36 matrix products of (tiles x channels) by (channels x channels). Lavin & Gray 2016, Fast
+Algorithms for Convolutional Neural Networks (arXiv:1509.09308), where the three matrices are from. In float32 the
+results are good to 1e-5 of their size. Both gradients have the same form and are as cheap.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+INPUT = torch.tensor(  # B^T
+    [
+        [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
+        [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
+        [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
+        [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
+        [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
+        [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
+    ]
+)
+KERNEL = torch.tensor(  # G
+    [[6.0, 0.0, 0.0], [-4.0, -4.0, -4.0], [-4.0, 4.0, -4.0], [1.0, 2.0, 4.0], [1.0, -2.0, 4.0], [0.0, 0.0, 24.0]]
+).div(24)
+OUTPUT = torch.tensor(  # A^T
+    [
+        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+        [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
+        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
+        [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
+    ]
+)
+TILES = 128  # per thread and turn: enough rows for a matrix product at full speed, few enough for the cache
+
+
+class Winograd(torch.autograd.Function):
+    """3x3 convolution, stride 1, padding 1: images (N, C, H, W), weight (K, C, 3, 3) -> (N, K, H, W), float32."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        return convolve(images, sandwich(KERNEL, by_pixel(weight)).flatten(0, 1).transpose(1, 2))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        images, weight = ctx.saved_tensors
+        for_images = for_weight = None
+        if ctx.needs_input_grad[0]:  # a convolution with the kernels turned by half a turn
+            for_images = convolve(grad, sandwich(KERNEL.flip(1), by_pixel(weight)).flatten(0, 1))
+        if ctx.needs_input_grad[1]:
+            for_weight = weight_gradient(images, grad)
+        return for_images, for_weight
+
+
+def tiles_of(height: int, width: int) -> int:
+    """Tiles of 4x4 pixels that cover a map."""
+    return -(-height // 4) * -(-width // 4)
+
+
+def by_pixel(weight: Tensor) -> Tensor:
+    return weight.permute(2, 3, 0, 1)
+
+
+def sandwich(matrix: Tensor, tiles: Tensor) -> Tensor:
+    """matrix @ tile @ matrix^T for every tile: matrix (a, i), tiles (i, i, ...) -> (a, a, ...)."""
+    size, flat = len(matrix), tiles.flatten(2)
+    rows = torch.mm(matrix, flat.flatten(1)).view(size, *flat.shape[1:])
+    return torch.bmm(matrix.expand(size, -1, -1), rows).view(size, size, *tiles.shape[2:])
+
+
+def input_tiles(images: Tensor) -> Tensor:
+    """Overlapping tiles of 6x6 pixels, 4 apart, in Winograd's form: (n, H, W, C) -> (36, tiles, C)."""
+    number, height, width, channels = images.shape
+    down, right = -(-height // 4), -(-width // 4)
+    padded = F.pad(images, (0, 0, 1, 4 * right + 1 - width, 1, 4 * down + 1 - height))
+    image, row, pixel, _ = padded.stride()
+    tiles = padded.as_strided((6, 6, number, down, right, channels), (row, pixel, image, 4 * row, 4 * pixel, 1))
+    return sandwich(INPUT, tiles.reshape(6, 6, -1)).view(36, -1, channels)
+
+
+def output_tiles(images: Tensor) -> Tensor:
+    """Tiles of 4x4 pixels side by side: (n, H, W, K) -> (4, 4, tiles, K)."""
+    number, height, width, channels = images.shape
+    down, right = -(-height // 4), -(-width // 4)
+    padded = F.pad(images, (0, 0, 0, 4 * right - width, 0, 4 * down - height))
+    tiles = padded.reshape(number, down, 4, right, 4, channels).permute(2, 4, 0, 1, 3, 5)
+    return tiles.reshape(4, 4, -1, channels)
+
+
+def from_output_tiles(tiles: Tensor, shape: torch.Size) -> Tensor:
+    """(4, 4, tiles, K) -> (n, H, W, K)."""
+    number, height, width, channels = shape
+    down, right = -(-height // 4), -(-width // 4)
+    images = tiles.view(4, 4, number, down, right, channels).permute(2, 3, 0, 4, 1, 5)
+    return images.reshape(number, 4 * down, 4 * right, channels)[:, :height, :width]
+
+
+def images_per_turn(images: Tensor) -> int:
+    return max(1, TILES * torch.get_num_threads() // tiles_of(*images.shape[1:3]))
+
+
+def convolve(images: Tensor, kernels: Tensor) -> Tensor:
+    """Images (N, C, H, W) with kernels in Winograd's form (36, C, K) -> (N, K, H, W)."""
+    images = images.permute(0, 2, 3, 1)
+    out = images.new_empty(*images.shape[:3], kernels.shape[2])
+    step = images_per_turn(images)
+    for source, target in zip(images.split(step), out.split(step), strict=True):
+        products = torch.bmm(input_tiles(source), kernels)
+        target.copy_(from_output_tiles(sandwich(OUTPUT, products.unflatten(0, (6, 6))), target.shape))
+    return out.permute(0, 3, 1, 2)
+
+
+def weight_gradient(images: Tensor, grad: Tensor) -> Tensor:
+    """Images (N, C, H, W) and the gradient of the outputs (N, K, H, W) -> (K, C, 3, 3)."""
+    images, grad = images.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
+    total = images.new_zeros(36, grad.shape[3], images.shape[3])
+    step = images_per_turn(images)
+    for source, target in zip(images.split(step), grad.split(step), strict=True):
+        outer = sandwich(OUTPUT.t().contiguous(), output_tiles(target)).flatten(0, 1)
+        total.baddbmm_(outer.transpose(1, 2), input_tiles(source))
+    return sandwich(KERNEL.t().contiguous(), total.unflatten(0, (6, 6))).permute(2, 3, 0, 1)
