@@ -12,9 +12,9 @@ from resnet_lightning.models.winograd import Winograd, tiles_of
 class Conv3x3(nn.Conv2d):
     """3x3 convolution with a padding of 1 and no bias: (N, C, H, W) -> (N, channels_out, H / stride, W / stride).
 
-    Where vectors have 256 bits (AVX2), training in float32 goes other ways, which docs/performance.md compares: many
-    channels by Winograd's filtering, with a quarter of the products. Small maps as the columns of the whole batch times
-    the weights, since oneDNN's weight gradient multiplies image by image and goes through all weights for each.
+    Where vectors have 256 bits (AVX2), float32 goes other ways, which docs/performance.md compares: many channels by
+    Winograd's filtering, with a quarter of the products. In training, small maps as the columns of the whole batch
+    times the weights, since oneDNN's weight gradient multiplies image by image and goes through all weights for each.
 
     Attributes:
         faster: whether to do so; False is torch's convolution for every map.
@@ -26,11 +26,11 @@ class Conv3x3(nn.Conv2d):
         super().__init__(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.faster and self.training and x.device.type == "cpu" and self.in_float32(x)):
+        if not (self.faster and x.device.type == "cpu" and self.in_float32(x)):
             return super().forward(x)
         if self.saves_products(x):
             return cast(Tensor, Winograd.apply(x, self.weight))
-        return self.as_product(x) if self.is_small(x) else super().forward(x)
+        return self.as_product(x) if self.training and self.is_small(x) else super().forward(x)
 
     def in_float32(self, x: Tensor) -> bool:
         return x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
@@ -39,12 +39,13 @@ class Conv3x3(nn.Conv2d):
         """Whether Winograd's products are fewer by more than its transforms cost, as measured.
 
         Those cost as much as some 30 channels; tiles over the edge of a map count as work, and few of them do not pay
-        for transforming the weights. A compiler would write out every turn of its loops.
+        for transforming the weights. A compiler would write out every turn of its loops, a trace cannot hold them.
         """
         pixels, tiles = x.shape[2] * x.shape[3], tiles_of(x.shape[2], x.shape[3])
         filled = pixels / (16 * tiles)
         many = min(self.in_channels, self.out_channels) * filled >= 64 and x.shape[0] * tiles >= 32 and pixels > 4
-        return many and self.stride == (1, 1) and not torch.compiler.is_compiling()
+        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        return many and self.stride == (1, 1) and not (tracing or torch.compiler.is_compiling())
 
     def is_small(self, x: Tensor) -> bool:
         """Whether oneDNN's weight gradient is slower than products, as measured."""

@@ -90,16 +90,33 @@ def test_gradient_of_a_strided_projection(channels, stride):
 
 
 @pytest.mark.parametrize(("channels", "size", "way"), [(4, 2, "product"), (64, 16, "winograd")])
-def test_only_training_in_float32_takes_them(ways, channels, size, way):
-    layer, images = Conv3x3(channels, channels), torch.randn(2, channels, size, size)
-    layer.eval()(images)
-    layer.train().to(torch.float64)(images.double())
+def test_only_float32_takes_them(ways, channels, size, way):
+    layer, images = Conv3x3(channels, channels).double(), torch.randn(2, channels, size, size)
+    layer(images.double())
     with torch.autocast("cpu", torch.bfloat16):
         layer.float()(images)
     layer.to("meta")(images.to("meta"))
     assert not ways
     Conv3x3(channels, channels)(images)
     assert ways == [way]
+
+
+def test_evaluation_is_filtered_but_takes_no_products(ways):
+    many, few = Conv3x3(64, 64).eval(), Conv3x3(4, 4).eval()
+    images = torch.randn(2, 64, 16, 16)
+    with torch.inference_mode():
+        few(torch.randn(2, 4, 2, 2))
+        out = many(images)
+        assert ways == ["winograd"]
+        Conv3x3.faster = False
+        torch.testing.assert_close(many(images), out, rtol=0, atol=1e-4)
+
+
+def test_a_trace_has_torchs_convolution(ways):
+    layer, images = Conv3x3(64, 64).eval(), torch.randn(2, 64, 16, 16)
+    traced = torch.jit.trace(layer, images, check_trace=False)
+    assert not ways
+    torch.testing.assert_close(traced(images), layer(images), rtol=0, atol=1e-4)
 
 
 def test_a_network_learns_the_same(ways):
