@@ -26,7 +26,7 @@ class Conv3x3(nn.Conv2d):
         super().__init__(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.faster and x.device.type == "cpu" and self.in_float32(x)):
+        if not (self.faster and x.device.type == "cpu" and self.in_float32(x)) or is_traced():
             return super().forward(x)
         if self.saves_products(x):
             return cast(Tensor, Winograd.apply(x, self.weight))
@@ -39,13 +39,12 @@ class Conv3x3(nn.Conv2d):
         """Whether Winograd's products are fewer by more than its transforms cost, as measured.
 
         Those cost as much as some 30 channels; tiles over the edge of a map count as work, and few of them do not pay
-        for transforming the weights. A compiler would write out every turn of its loops, a trace cannot hold them.
+        for transforming the weights. A compiler would write out every turn of its loops.
         """
         pixels, tiles = x.shape[2] * x.shape[3], tiles_of(x.shape[2], x.shape[3])
         filled = pixels / (16 * tiles)
         many = min(self.in_channels, self.out_channels) * filled >= 64 and x.shape[0] * tiles >= 32 and pixels > 4
-        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        return many and self.stride == (1, 1) and not (tracing or torch.compiler.is_compiling())
+        return many and self.stride == (1, 1) and not torch.compiler.is_compiling()
 
     def is_small(self, x: Tensor) -> bool:
         """Whether oneDNN's weight gradient is slower than products, as measured."""
@@ -62,6 +61,11 @@ class Conv3x3(nn.Conv2d):
         taps = [padded[:, i : i + height : down, j : j + width : right] for i in range(3) for j in range(3)]
         weights = self.weight.permute(0, 2, 3, 1).flatten(1)  # no copy: they lie in memory like this (channels last)
         return F.linear(torch.cat(taps, dim=3), weights).permute(0, 3, 1, 2)
+
+
+def is_traced() -> bool:
+    """Whether a trace is being made, which holds the operations of one shape."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 class Conv1x1(nn.Conv2d):

@@ -6,11 +6,11 @@ Algorithms for Convolutional Neural Networks (arXiv:1509.09308), where the three
 results are good to 1e-5 of their size. Both gradients have the same form and are as cheap.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 INPUT = torch.tensor(  # B^T
@@ -38,23 +38,44 @@ TILES = 128  # per thread and turn: enough rows for a matrix product at full spe
 
 
 class Winograd(torch.autograd.Function):
-    """3x3 convolution, stride 1, padding 1: images (N, C, H, W), weight (K, C, 3, 3) -> (N, K, H, W), float32."""
+    """3x3 convolution, stride 1, padding 1: images (N, C, H, W), weight (K, C, 3, 3) -> (N, K, H, W), float32.
+
+    Second derivatives and ``torch.func`` transforms are those of torch's convolution.
+    """
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
-        ctx.save_for_backward(images, weight)
+    def forward(images: Tensor, weight: Tensor) -> Tensor:
         return convolve(images, sandwich(KERNEL, by_pixel(weight)).flatten(0, 1).transpose(1, 2))
 
     @staticmethod
-    @once_differentiable
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         images, weight = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a graph of the gradients is wanted
+            return torch_gradients(grad, images, weight, ctx.needs_input_grad)
         for_images = for_weight = None
         if ctx.needs_input_grad[0]:  # a convolution with the kernels turned by half a turn
             for_images = convolve(grad, sandwich(KERNEL.flip(1), by_pixel(weight)).flatten(0, 1))
         if ctx.needs_input_grad[1]:
             for_weight = weight_gradient(images, grad)
         return for_images, for_weight
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, int | None], images: Tensor, weight: Tensor) -> tuple[Tensor, int]:
+        return torch.vmap(partial(F.conv2d, padding=1), in_dims)(images, weight), 0
+
+
+def torch_gradients(
+    grad: Tensor, images: Tensor, weight: Tensor, needed: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    one = [1, 1]
+    for_images, for_weight, _ = torch.ops.aten.convolution_backward(
+        grad, images, weight, None, one, one, one, False, [0, 0], 1, [*needed, False]
+    )
+    return for_images, for_weight
 
 
 def tiles_of(height: int, width: int) -> int:

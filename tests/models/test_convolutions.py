@@ -75,6 +75,31 @@ def test_only_the_gradients_that_are_needed(ways):
     assert ways == ["winograd"] * 2
 
 
+def test_second_derivatives(ways):
+    layer, images, found = Conv3x3(64, 64), torch.randn(2, 64, 16, 16), []
+    for faster in (True, False):
+        Conv3x3.faster = faster
+        x = images.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(layer(x).pow(3).sum(), x, create_graph=True)
+        found.append(torch.autograd.grad(gradient.square().sum(), (x, layer.weight)))
+    assert ways == ["winograd"]
+    for mine, other in zip(*found, strict=True):
+        assert (mine - other).norm() < 1e-4 * other.norm()
+
+
+def test_gradients_of_single_images(ways):
+    layer, images, found = Conv3x3(64, 64), torch.randn(3, 2, 64, 16, 16), []
+
+    def loss(weight: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(layer, {"weight": weight}, x).square().sum()
+
+    for faster in (True, False):
+        Conv3x3.faster = faster
+        found.append(torch.func.vmap(torch.func.grad(loss), (None, 0))(layer.weight.detach(), images))
+    assert ways
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-3 * float(found[1].abs().max()))
+
+
 @pytest.mark.parametrize("channels", [3, 4, 8, 16])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_gradient_of_a_strided_projection(channels, stride):
