@@ -139,9 +139,10 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
 def weight_gradient(images: Tensor, grad: Tensor) -> Tensor:
     """Images (N, C, H, W) and the gradient of the outputs (N, K, H, W) -> (K, C, 3, 3)."""
     images, grad = images.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
-    total = images.new_zeros(36, grad.shape[3], images.shape[3])
-    step = images_per_turn(images)
+    step, total = images_per_turn(images), None
     for source, target in zip(images.split(step), grad.split(step), strict=True):
-        outer = sandwich(OUTPUT.t().contiguous(), output_tiles(target)).flatten(0, 1)
-        total.baddbmm_(outer.transpose(1, 2), input_tiles(source))
+        outer = sandwich(OUTPUT.t().contiguous(), output_tiles(target)).flatten(0, 1).transpose(1, 2)
+        inner = input_tiles(source)
+        total = torch.bmm(outer, inner) if total is None else total.baddbmm_(outer, inner)
+    assert total is not None  # a batch is not empty
     return sandwich(KERNEL.t().contiguous(), total.unflatten(0, (6, 6))).permute(2, 3, 0, 1)
