@@ -40,6 +40,21 @@ from resnet_lightning.training.tracking import Tracking
 log = logging.getLogger(__name__)
 
 
+def git_commit() -> str | None:
+    """The commit of this checkout, with ``+changes`` where files differ from it; None for an installed package."""
+    checkout = conf_folder().parent
+    if not (checkout / ".git").exists():
+        return None
+    ask = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
+    try:
+        return subprocess.run(ask, cwd=checkout, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+COMMIT = git_commit()  # of the code that was loaded: the jobs of a sweep share it, whatever is edited meanwhile
+
+
 def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, str]) -> RunResult:
     """Train, evaluate and record one run in ``folder``. Whatever happens to it, ``result.json`` says so.
 
@@ -74,7 +89,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         threads=threads,
         visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
         versions=hardware.versions(),
-        git_commit=git_commit(),
+        git_commit=COMMIT,
     )
     with hold(folder, "choose another folder") if hardware.is_first_process() else nullcontext():
         return attempt(config, folder, result)
@@ -130,18 +145,6 @@ def pass_over_full_disk(failure: threading.ExceptHookArgs) -> None:
     """TensorBoard's thread hands its OSError to the run, which says it in a sentence; it need not print it as well."""
     if not issubclass(failure.exc_type, OSError):
         threading.__excepthook__(failure)
-
-
-def git_commit() -> str | None:
-    """The commit of this checkout, with ``+changes`` where files differ from it; None for an installed package."""
-    checkout = conf_folder().parent
-    if not (checkout / ".git").exists():
-        return None
-    ask = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
-    try:
-        return subprocess.run(ask, cwd=checkout, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOnSignal, this: Attempt) -> None:

@@ -220,3 +220,13 @@ def test_no_finite_validation_loss_is_divergence_too(command, the_run):
 def test_learning_rate_of_an_epoch_is_the_one_it_began_with(command, the_run):
     command(*TINY, "epochs=3", "scheduler=step", "scheduler.step_size=1", "lr=0.1")
     assert [float(row["lr"]) for row in rows(the_run()[0])] == [0.1, 0.05, 0.025]
+
+
+def test_commit_is_that_of_the_code_that_was_loaded(settings, tmp_path, monkeypatch):
+    """A sweep's jobs begin when the files may have been edited already."""
+    from resnet_lightning import run
+
+    monkeypatch.setattr(run, "COMMIT", "loaded")
+    monkeypatch.setattr(run, "git_commit", lambda: "edited meanwhile")
+    result = run.run(settings(*TINY, "epochs=1", "data.train_limit=64", "logger=none"), tmp_path / "run", [], {})
+    assert result.git_commit == "loaded"
