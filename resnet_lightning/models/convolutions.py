@@ -26,11 +26,12 @@ class Conv3x3(nn.Conv2d):
         super().__init__(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.faster and x.device.type == "cpu" and self.in_float32(x)) or is_traced():
-            return super().forward(x)
-        if self.saves_products(x):
-            return cast(Tensor, Winograd.apply(x, self.weight))
-        return self.as_product(x) if self.training and self.is_small(x) else super().forward(x)
+        if self.faster and x.device.type == "cpu" and self.in_float32(x):
+            if is_eager(x) and self.saves_products(x):
+                return cast(Tensor, Winograd.apply(x, self.weight))
+            if self.training and self.is_small(x):
+                return self.as_product(x)
+        return super().forward(x)
 
     def in_float32(self, x: Tensor) -> bool:
         return x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
@@ -39,12 +40,12 @@ class Conv3x3(nn.Conv2d):
         """Whether Winograd's products are fewer by more than its transforms cost, as measured.
 
         Those cost as much as some 30 channels; tiles over the edge of a map count as work, and few of them do not pay
-        for transforming the weights. A compiler would write out every turn of its loops.
+        for transforming the weights. Torch's convolution keeps images contiguous that come so, this one does not.
         """
         pixels, tiles = x.shape[2] * x.shape[3], tiles_of(x.shape[2], x.shape[3])
-        filled = pixels / (16 * tiles)
-        many = min(self.in_channels, self.out_channels) * filled >= 64 and x.shape[0] * tiles >= 32 and pixels > 4
-        return many and self.stride == (1, 1) and not torch.compiler.is_compiling()
+        useful_channels = min(self.in_channels, self.out_channels) * pixels / (16 * tiles)
+        worth = pixels > 4 and useful_channels >= 64 and x.shape[0] * tiles >= 32
+        return worth and self.stride == (1, 1) and x.is_contiguous(memory_format=torch.channels_last)
 
     def is_small(self, x: Tensor) -> bool:
         """Whether oneDNN's weight gradient is slower than products, as measured."""
@@ -63,9 +64,14 @@ class Conv3x3(nn.Conv2d):
         return F.linear(torch.cat(taps, dim=3), weights).permute(0, 3, 1, 2)
 
 
-def is_traced() -> bool:
-    """Whether a trace is being made, which holds the operations of one shape."""
-    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
+def is_eager(x: Tensor) -> bool:
+    """Whether ``x`` holds numbers and is computed with now, by its own shape.
+
+    Else torch's convolution is what compilers, exporters and traces know, and what ``torch.func`` can transform.
+    """
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return False
+    return type(x) is Tensor and not torch._C._are_functorch_transforms_active()
 
 
 class Conv1x1(nn.Conv2d):

@@ -2,11 +2,11 @@
 
 A tile of 4x4 outputs comes from 6x6 inputs d and a kernel g as A^T [(G g G^T) * (B^T d B)] A, which sums over channels
 between the brackets: 36 matrix products of (tiles x channels) by (channels x channels). Lavin & Gray 2016, Fast
-Algorithms for Convolutional Neural Networks (arXiv:1509.09308), where the three matrices are from. In float32 the
-results are good to 1e-5 of their size. Both gradients have the same form and are as cheap.
+Algorithms for Convolutional Neural Networks (arXiv:1509.09308), where the three matrices are from. Both gradients have
+the same form and are as cheap. Beside torch's convolution of normal random numbers in float32, outputs and gradients
+differ by up to 4e-6, the gradient of the weights by up to 7e-6 (norm of the difference by norm, 64 to 512 channels).
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -15,24 +15,23 @@ from torch.nn import functional as F
 
 INPUT = torch.tensor(  # B^T
     [
-        [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
-        [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
-        [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
-        [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
-        [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
-        [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
-    ]
+        [4, 0, -5, 0, 1, 0],
+        [0, -4, -4, 1, 1, 0],
+        [0, 4, -4, -1, 1, 0],
+        [0, -2, -1, 2, 1, 0],
+        [0, 2, -1, -2, 1, 0],
+        [0, 4, 0, -5, 0, 1],
+    ],
+    dtype=torch.float32,
+    device="cpu",
 )
 KERNEL = torch.tensor(  # G
-    [[6.0, 0.0, 0.0], [-4.0, -4.0, -4.0], [-4.0, 4.0, -4.0], [1.0, 2.0, 4.0], [1.0, -2.0, 4.0], [0.0, 0.0, 24.0]]
+    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], dtype=torch.float32, device="cpu"
 ).div(24)
 OUTPUT = torch.tensor(  # A^T
-    [
-        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
-        [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
-        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
-        [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
-    ]
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]],
+    dtype=torch.float32,
+    device="cpu",
 )
 TILES = 128  # per thread and turn: enough rows for a matrix product at full speed, few enough for the cache
 
@@ -40,21 +39,18 @@ TILES = 128  # per thread and turn: enough rows for a matrix product at full spe
 class Winograd(torch.autograd.Function):
     """3x3 convolution, stride 1, padding 1: images (N, C, H, W), weight (K, C, 3, 3) -> (N, K, H, W), float32.
 
-    Second derivatives and ``torch.func`` transforms are those of torch's convolution.
+    The output lies in memory channels last. Second derivatives are those of torch's convolution.
     """
 
     @staticmethod
-    def forward(images: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(images, weight)
         return convolve(images, sandwich(KERNEL, by_pixel(weight)).flatten(0, 1).transpose(1, 2))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         images, weight = ctx.saved_tensors
-        if torch.is_grad_enabled():  # a graph of the gradients is wanted
+        if torch.is_grad_enabled() or torch._C._functorch.is_legacy_batchedtensor(grad):  # a graph, or many at once
             return torch_gradients(grad, images, weight, ctx.needs_input_grad)
         for_images = for_weight = None
         if ctx.needs_input_grad[0]:  # a convolution with the kernels turned by half a turn
@@ -62,10 +58,6 @@ class Winograd(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             for_weight = weight_gradient(images, grad)
         return for_images, for_weight
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, int | None], images: Tensor, weight: Tensor) -> tuple[Tensor, int]:
-        return torch.vmap(partial(F.conv2d, padding=1), in_dims)(images, weight), 0
 
 
 def torch_gradients(
@@ -99,8 +91,9 @@ def input_tiles(images: Tensor) -> Tensor:
     number, height, width, channels = images.shape
     down, right = -(-height // 4), -(-width // 4)
     padded = F.pad(images, (0, 0, 1, 4 * right + 1 - width, 1, 4 * down + 1 - height))
-    image, row, pixel, _ = padded.stride()
-    tiles = padded.as_strided((6, 6, number, down, right, channels), (row, pixel, image, 4 * row, 4 * pixel, 1))
+    image, row, pixel, channel = padded.stride()
+    strides = (row, pixel, image, 4 * row, 4 * pixel, channel)
+    tiles = padded.as_strided((6, 6, number, down, right, channels), strides)
     return sandwich(INPUT, tiles.reshape(6, 6, -1)).view(36, -1, channels)
 
 
