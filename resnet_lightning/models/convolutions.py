@@ -1,12 +1,13 @@
 """The convolutions of a ResNet, and faster ways than those of oneDNN, whose convolutions torch uses on CPUs."""
 
+import math
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_lightning.models.winograd import Winograd, tiles_of
+from resnet_lightning.models.winograd import Winograd, tile_grid
 
 
 class Conv3x3(nn.Conv2d):
@@ -42,7 +43,7 @@ class Conv3x3(nn.Conv2d):
         Those cost as much as some 30 channels; tiles over the edge of a map count as work, and few of them do not pay
         for transforming the weights. Torch's convolution keeps images contiguous that come so, this one does not.
         """
-        pixels, tiles = x.shape[2] * x.shape[3], tiles_of(x.shape[2], x.shape[3])
+        pixels, tiles = x.shape[2] * x.shape[3], math.prod(tile_grid(x.shape[2], x.shape[3]))
         useful_channels = min(self.in_channels, self.out_channels) * pixels / (16 * tiles)
         worth = pixels > 4 and useful_channels >= 64 and x.shape[0] * tiles >= 32
         return worth and self.stride == (1, 1) and x.is_contiguous(memory_format=torch.channels_last)

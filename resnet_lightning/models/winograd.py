@@ -7,6 +7,7 @@ the same form and are as cheap. Beside torch's convolution of normal random numb
 differ by up to 4e-6, the gradient of the weights by up to 7e-6 (norm of the difference by norm, 64 to 512 channels).
 """
 
+import math
 from typing import Any
 
 import torch
@@ -39,13 +40,14 @@ TILES = 128  # per thread and turn: enough rows for a matrix product at full spe
 class Winograd(torch.autograd.Function):
     """3x3 convolution, stride 1, padding 1: images (N, C, H, W), weight (K, C, 3, 3) -> (N, K, H, W), float32.
 
-    The output lies in memory channels last. Second derivatives are those of torch's convolution.
+    The output lies in memory channels last. Second derivatives are those of torch's convolution; forward-mode ones
+    (dual tensors) are not there.
     """
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(images, weight)
-        return convolve(images, sandwich(KERNEL, by_pixel(weight)).flatten(0, 1).transpose(1, 2))
+        return convolve(images, kernels(KERNEL, weight).transpose(1, 2))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -54,7 +56,7 @@ class Winograd(torch.autograd.Function):
             return torch_gradients(grad, images, weight, ctx.needs_input_grad)
         for_images = for_weight = None
         if ctx.needs_input_grad[0]:  # a convolution with the kernels turned by half a turn
-            for_images = convolve(grad, sandwich(KERNEL.flip(1), by_pixel(weight)).flatten(0, 1))
+            for_images = convolve(grad, kernels(KERNEL.flip(1), weight))
         if ctx.needs_input_grad[1]:
             for_weight = weight_gradient(images, grad)
         return for_images, for_weight
@@ -70,13 +72,9 @@ def torch_gradients(
     return for_images, for_weight
 
 
-def tiles_of(height: int, width: int) -> int:
-    """Tiles of 4x4 pixels that cover a map."""
-    return -(-height // 4) * -(-width // 4)
-
-
-def by_pixel(weight: Tensor) -> Tensor:
-    return weight.permute(2, 3, 0, 1)
+def tile_grid(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the tiles of 4x4 pixels that cover a map."""
+    return -(-height // 4), -(-width // 4)
 
 
 def sandwich(matrix: Tensor, tiles: Tensor) -> Tensor:
@@ -86,10 +84,15 @@ def sandwich(matrix: Tensor, tiles: Tensor) -> Tensor:
     return torch.bmm(matrix.expand(size, -1, -1), rows).view(size, size, *tiles.shape[2:])
 
 
+def kernels(matrix: Tensor, weight: Tensor) -> Tensor:
+    """Weights (K, C, 3, 3) in Winograd's form: (36, K, C)."""
+    return sandwich(matrix, weight.permute(2, 3, 0, 1)).flatten(0, 1)
+
+
 def input_tiles(images: Tensor) -> Tensor:
     """Overlapping tiles of 6x6 pixels, 4 apart, in Winograd's form: (n, H, W, C) -> (36, tiles, C)."""
     number, height, width, channels = images.shape
-    down, right = -(-height // 4), -(-width // 4)
+    down, right = tile_grid(height, width)
     padded = F.pad(images, (0, 0, 1, 4 * right + 1 - width, 1, 4 * down + 1 - height))
     image, row, pixel, channel = padded.stride()
     strides = (row, pixel, image, 4 * row, 4 * pixel, channel)
@@ -100,7 +103,7 @@ def input_tiles(images: Tensor) -> Tensor:
 def output_tiles(images: Tensor) -> Tensor:
     """Tiles of 4x4 pixels side by side: (n, H, W, K) -> (4, 4, tiles, K)."""
     number, height, width, channels = images.shape
-    down, right = -(-height // 4), -(-width // 4)
+    down, right = tile_grid(height, width)
     padded = F.pad(images, (0, 0, 0, 4 * right - width, 0, 4 * down - height))
     tiles = padded.reshape(number, down, 4, right, 4, channels).permute(2, 4, 0, 1, 3, 5)
     return tiles.reshape(4, 4, -1, channels)
@@ -109,22 +112,22 @@ def output_tiles(images: Tensor) -> Tensor:
 def from_output_tiles(tiles: Tensor, shape: torch.Size) -> Tensor:
     """(4, 4, tiles, K) -> (n, H, W, K)."""
     number, height, width, channels = shape
-    down, right = -(-height // 4), -(-width // 4)
+    down, right = tile_grid(height, width)
     images = tiles.view(4, 4, number, down, right, channels).permute(2, 3, 0, 4, 1, 5)
     return images.reshape(number, 4 * down, 4 * right, channels)[:, :height, :width]
 
 
 def images_per_turn(images: Tensor) -> int:
-    return max(1, TILES * torch.get_num_threads() // tiles_of(*images.shape[1:3]))
+    return max(1, TILES * torch.get_num_threads() // math.prod(tile_grid(*images.shape[1:3])))
 
 
-def convolve(images: Tensor, kernels: Tensor) -> Tensor:
-    """Images (N, C, H, W) with kernels in Winograd's form (36, C, K) -> (N, K, H, W)."""
+def convolve(images: Tensor, weights: Tensor) -> Tensor:
+    """Images (N, C, H, W) with weights in Winograd's form (36, C, K) -> (N, K, H, W)."""
     images = images.permute(0, 2, 3, 1)
-    out = images.new_empty(*images.shape[:3], kernels.shape[2])
+    out = images.new_empty(*images.shape[:3], weights.shape[2])
     step = images_per_turn(images)
     for source, target in zip(images.split(step), out.split(step), strict=True):
-        products = torch.bmm(input_tiles(source), kernels)
+        products = torch.bmm(input_tiles(source), weights)
         target.copy_(from_output_tiles(sandwich(OUTPUT, products.unflatten(0, (6, 6))), target.shape))
     return out.permute(0, 3, 1, 2)
 
@@ -132,9 +135,9 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
 def weight_gradient(images: Tensor, grad: Tensor) -> Tensor:
     """Images (N, C, H, W) and the gradient of the outputs (N, K, H, W) -> (K, C, 3, 3)."""
     images, grad = images.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
-    step, total = images_per_turn(images), None
+    transform, step, total = OUTPUT.t().contiguous(), images_per_turn(images), None
     for source, target in zip(images.split(step), grad.split(step), strict=True):
-        outer = sandwich(OUTPUT.t().contiguous(), output_tiles(target)).flatten(0, 1).transpose(1, 2)
+        outer = sandwich(transform, output_tiles(target)).flatten(0, 1).transpose(1, 2)
         inner = input_tiles(source)
         total = torch.bmm(outer, inner) if total is None else total.baddbmm_(outer, inner)
     assert total is not None  # a batch is not empty

@@ -104,6 +104,7 @@ def read_pt2(path: Path) -> Predict:
 def write_torchscript(trained: Trained, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of deprecation: said once, by us
+        # a trace has torch's convolutions, whose last digits are others (models/winograd.py)
         module = torch.jit.trace(Complete(trained).eval(), example(trained), check_tolerance=1e-3)
         with atomic_write(path) as file:
             torch.jit.save(module, file, _extra_files={"classes.json": json.dumps(trained.classes)})
