@@ -12,3 +12,8 @@ def duration(seconds: float) -> str:
 def percent(share: float) -> str:
     """0.9905 -> ``99.05 %``"""
     return f"{100 * share:.2f} %"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 job``, ``2 jobs``, ``60,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from resnet_lightning.benchmark.rounds import Effort, Row, noted
 from resnet_lightning.checks import choose
 from resnet_lightning.config import ConfigError, DataError
+from resnet_lightning.text import count
 
 SECTIONS = ("training", "plain", "input", "overhead", "scaling")
 HELP = """\
@@ -108,7 +109,8 @@ def machine_line(arguments: Sequence[str], asked: Asked) -> str:
     device = hardware.device_name(device_of(compose(asked.settings)))
     warning = "\n\n**quick=true: these figures mean nothing.**" if asked.effort.quick else ""
     return (
-        f"`python -m resnet_lightning.benchmark {' '.join(arguments)}`\n\n{device}, {torch.get_num_threads()} threads; "
+        f"`python -m resnet_lightning.benchmark {' '.join(arguments)}`\n\n"
+        f"{device}, {count(torch.get_num_threads(), 'thread')}; "
         f"torch {versions['torch']}, lightning {versions['lightning']}, {versions['system']}; "
         f"{datetime.date.today().isoformat()}. Median of {asked.effort.rounds} round(s), the ways in turn; ratios are "
         f"medians of the ratios within a round, with the smallest and the largest.{warning}"

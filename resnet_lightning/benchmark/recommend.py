@@ -16,7 +16,7 @@ from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, rows
 from resnet_lightning.benchmark.timing import mean_seconds, release, repetitions, torch_flags
 from resnet_lightning.benchmark.training import Prepared, Variant, device_of, precisions, prepare, variant_step
 from resnet_lightning.config import Config, ConfigError
-from resnet_lightning.report.labels import count
+from resnet_lightning.text import count
 
 WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
 BATCHES = (32, 64, 128, 256, 512)

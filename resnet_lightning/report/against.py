@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_lightning.report.frame import Comparison
-from resnet_lightning.report.labels import ON_TEST, STATUS, count, header, scaled_down, value_text
+from resnet_lightning.report.labels import ON_TEST, STATUS, header, scaled_down, value_text
 from resnet_lightning.report.reference import (
     METRIC,
     NUMBERS,
@@ -19,6 +19,7 @@ from resnet_lightning.report.reference import (
 )
 from resnet_lightning.report.statistics import selection
 from resnet_lightning.result import atomic_write
+from resnet_lightning.text import count
 
 MISSING = "-"
 LINES = ("reference", "here", "difference")

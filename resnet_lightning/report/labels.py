@@ -6,6 +6,7 @@ from typing import Any
 
 from resnet_lightning.report.frame import ABSENT, Comparison, Run, Value
 from resnet_lightning.report.statistics import Row, selection
+from resnet_lightning.text import count
 
 HEADERS = {"model": "Model", "lr": "LR", "batch": "BS"}
 STATUS = {"oom": "Out of memory", "timeout": "timed out", "unavailable": "not available here"}
@@ -88,10 +89,6 @@ def title(comparison: Comparison) -> str:
     """Name of the sweep, and that it is scaled down where it is."""
     scaled = scaled_down(comparison)
     return f"{clean(comparison.name)}, {scaled[0].lower()}{scaled[1:]}" if scaled else clean(comparison.name)
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def seeds(rows: list[Row]) -> str:

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from resnet_lightning.report.curves import COLOURS, logarithmic
 from resnet_lightning.report.frame import ABSENT, Comparison, Value
-from resnet_lightning.report.labels import ON_TEST, clean, count, header, setting_text, shorten, value_text
+from resnet_lightning.report.labels import ON_TEST, clean, header, setting_text, shorten, value_text
 from resnet_lightning.report.statistics import (
     Effect,
     Estimate,
@@ -19,6 +19,7 @@ from resnet_lightning.report.statistics import (
     selection,
     selection_metric,
 )
+from resnet_lightning.text import count
 
 PANELS = 4  # in a line
 CATEGORIES = 12  # levels up to which each has its own place and tick

@@ -5,16 +5,7 @@ import math
 from collections import Counter
 
 from resnet_lightning.report.frame import Comparison, Run
-from resnet_lightning.report.labels import (
-    ON_TEST,
-    STATUS,
-    clean,
-    count,
-    distinct,
-    setting_text,
-    shorten,
-    value_text,
-)
+from resnet_lightning.report.labels import ON_TEST, STATUS, clean, distinct, setting_text, shorten, value_text
 from resnet_lightning.report.statistics import (
     SIGNIFICANT,
     Effect,
@@ -27,6 +18,7 @@ from resnet_lightning.report.statistics import (
     selection,
     selection_metric,
 )
+from resnet_lightning.text import count
 
 LISTED = 5  # settings, levels or reasons that a sentence names
 UNFINISHED = ("running", "waiting", "unavailable")  # no failures: their time has not come, or their machine

@@ -8,10 +8,10 @@ from pathlib import Path
 from resnet_lightning.report.against import Against, against
 from resnet_lightning.report.against import write_csv as write_against
 from resnet_lightning.report.frame import Comparison, read_comparison
-from resnet_lightning.report.labels import count
 from resnet_lightning.report.statistics import Effect, Row, compare, main_effects
 from resnet_lightning.report.summary import summarise
 from resnet_lightning.report.tables import console_text, write_csv, write_latex, write_markdown
+from resnet_lightning.text import count
 
 log = logging.getLogger(__name__)
 

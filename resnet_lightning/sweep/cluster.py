@@ -20,6 +20,7 @@ from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.node import Task
 from resnet_lightning.sweep.outcome import read_or_new
 from resnet_lightning.sweep.plan import Job, plan_jobs, single_run, write_plan
+from resnet_lightning.text import count
 
 LOOK_EVERY = 1.0  # seconds
 CANCEL_GRACE = 60.0  # seconds that a queue has to end cancelled jobs
@@ -102,7 +103,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
         waiting = [job for job in planned if not job.finished]
         before = len(planned) - len(waiting)
         already = f", {before} finished before" if before else ""
-        print(f"{folder}: {len(planned)} jobs{already}, {len(waiting)} to run with {queue.name}", flush=True)
+        print(f"{folder}: {count(len(planned), 'job')}{already}, {len(waiting)} to run with {queue.name}", flush=True)
         stop_signal = None
         if waiting:
             prepare_data([job.config.data for job in waiting])

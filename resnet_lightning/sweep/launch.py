@@ -12,6 +12,7 @@ from resnet_lightning.sweep.plan import Job, plan_jobs, write_plan
 from resnet_lightning.sweep.pool import Pool
 from resnet_lightning.sweep.process import fork_server
 from resnet_lightning.sweep.slots import make_slots
+from resnet_lightning.text import count
 
 
 def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], command: str) -> int:
@@ -66,7 +67,7 @@ def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots
     done -= lacking
     already = f", {done} finished before" if done else ""
     already += f", {lacking} for devices that this machine does not have" if lacking else ""
-    print(f"{folder}: {len(planned)} jobs{already}, {len(waiting)} to run, {slots} at a time", flush=True)
+    print(f"{folder}: {count(len(planned), 'job')}{already}, {len(waiting)} to run, {slots} at a time", flush=True)
 
 
 def preload() -> None:

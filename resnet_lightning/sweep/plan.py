@@ -16,6 +16,7 @@ from resnet_lightning.config import PLACE, Config, config_hash, plain_settings
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FINISHED, atomic_write, status_in
+from resnet_lightning.text import count
 
 SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
 SWEEP_KEYS = ("name", "launcher", "dry_run", "hydra")  # these belong to the sweep, not to its jobs
@@ -131,4 +132,4 @@ def listing(folder: Path, jobs: Sequence[Job]) -> str:
     width = max(len(job.status) for job in jobs)
     lines = [f"{job.status:<{width}}  {folder / job.name}" for job in jobs]
     left = sum(not job.finished for job in jobs)
-    return "\n".join([*lines, f"{len(jobs)} jobs, {len(jobs) - left} finished, {left} to run."])
+    return "\n".join([*lines, f"{count(len(jobs), 'job')}, {len(jobs) - left} finished, {left} to run."])
