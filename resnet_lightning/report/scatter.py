@@ -56,11 +56,16 @@ def draw_effect(panel: Axes, comparison: Comparison, effect: Effect) -> None:
     panel.plot(*zip(*dots, strict=True), ".", color="#999999", alpha=0.6, markersize=5, markeredgewidth=0)
     if len(effect.levels) <= CATEGORIES:
         means = [100 * level.accuracy.mean for level in effect.levels]
-        bars = [100 * (level.accuracy.sd or 0) for level in effect.levels]
+        bars = [bar(level.accuracy) for level in effect.levels]
         line = "-" if all(is_numeric(value) for value in places) else ""
         panel.errorbar(list(places.values()), means, bars, color=COLOURS[0], marker="o", capsize=4, linestyle=line)
     share = "" if effect.share is None else f": {share_text(effect.share)} of variance"
     panel.set(xlabel=header(effect.key), title=header(effect.key) + share)
+
+
+def bar(estimate: Estimate) -> float:
+    """Half the length of an error bar in percent; not a number, which draws none, for a single run."""
+    return math.nan if estimate.sd is None else 100 * estimate.sd
 
 
 def share_text(share: float) -> str:
@@ -116,7 +121,7 @@ def draw_device(panel: Axes, points: list[tuple[float, Estimate, Row]], number: 
     colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
     times = [seconds for seconds, _, _ in points]
     means = [100 * metric.mean for _, metric, _ in points]
-    bars = [100 * (metric.sd or 0) for _, metric, _ in points]
+    bars = [bar(metric) for _, metric, _ in points]
     panel.errorbar(
         times, means, bars, color=colour, marker=marker, linestyle="", markersize=5, elinewidth=0.8, alpha=0.7
     )
