@@ -17,7 +17,7 @@ says which that is; and how much the probability of the class falls where a patc
   python -m resnet_lightning.explain latest digit.png
   python -m resnet_lightning.explain latest digit.png label=7 out=seven.png""",
 )
-NOTES = 'This needs an extra: pip install "resnet-lightning[explain]" (captum, 5 MB).'
+NOTES = 'This needs an extra: pip install -e ".[explain]" (captum, 5 MB).'
 
 
 @dataclass

@@ -20,7 +20,7 @@ card (README.md) beside it.
   python -m resnet_lightning.export latest
   python -m resnet_lightning.export multirun/lr_batch format=pt2""",
 )
-NOTES = 'onnx and safetensors need an extra: pip install "resnet-lightning[export]".'
+NOTES = 'onnx and safetensors need an extra: pip install -e ".[export]".'
 NEEDS = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "safetensors": ("safetensors",)}
 
 

@@ -204,7 +204,7 @@ def measure_share(config: Config, effort: Effort, missing: list[str]) -> list[Ro
 
 
 def measure_input(config: Config, effort: Effort) -> tuple[list[Row], list[str]]:
-    missing = [] if find_spec("kornia") else ["kornia is not installed: pip install 'resnet-lightning[benchmark]'."]
+    missing = [] if find_spec("kornia") else ['kornia is not installed: pip install -e ".[benchmark]"']
     with one_thread():
         found = measure_toggles(config.data.image_size, torch.device("cpu"), effort, missing)
         if device_of(config).type != "cpu":

@@ -25,8 +25,9 @@ REPORT_FILES = ("comparison.csv", "comparison.md", "beside_reference.csv")
 RUN_FILES = (FILE_NAME, "metrics.csv", "curves.png")
 PICTURES = ("curves.png", "confusion_matrix.png", "predictions.png")
 FOOTNOTE = (
-    "Times are those of scaled-down runs, scaled up, on each machine that has some; *about*: partly from the speed of "
-    "other networks there. A device that sustains 10 TFLOP/s takes 100 s for a PFLOP."
+    "Times are those of scaled-down runs, scaled up, on each machine that has some, of older commits too and beside "
+    "other work; *about*: partly from the speed of other networks there. A device that sustains 10 TFLOP/s takes 100 s "
+    "for a PFLOP."
 )
 FEW = 7  # runs of which each shows its own curves, as the reports do
 
@@ -195,4 +196,4 @@ def made(comparison: Comparison) -> str:
     when = " to ".join(dict.fromkeys([days[0], days[-1]]))
     parts = [f"Run {when} with torch {' and '.join(torch)}"]
     parts += [f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"] if commits else []
-    return f"{', '.join(parts)}. Whatever else the machine did slowed the times, not the accuracies."
+    return f"{', '.join(parts)}. Older commits and whatever else the machine did slowed the times, not the accuracies."

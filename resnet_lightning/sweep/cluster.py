@@ -74,9 +74,7 @@ def extra_package(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ConfigError(
-            f'hydra/launcher={extra} needs the package {module}: pip install "resnet-lightning[{extra}]"'
-        ) from error
+        raise ConfigError(f'hydra/launcher={extra} needs the package {module}: pip install -e ".[{extra}]"') from error
 
 
 def gpus_per_job(configs: Sequence[Config]) -> int:

@@ -144,6 +144,5 @@ def need(package: str, extra: str) -> None:
 
     if find_spec(package) is None:
         raise ConfigError(
-            f'This needs {package}, which is not installed: pip install "resnet-lightning[{extra}]" '
-            f'(in a checkout: pip install -e ".[{extra}]").'
+            f'This needs {package}, which is not installed: pip install -e ".[{extra}]", in the folder of the project.'
         )

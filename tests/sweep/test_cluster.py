@@ -174,7 +174,7 @@ def test_missing_extra_is_one_sentence(sweep, tmp_path, monkeypatch, extra, modu
     (tmp_path / "shadow" / f"{module}.py").write_text("raise ImportError('not installed')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "shadow"))
     done = sweep.run(f"hydra/launcher={extra}", "accelerator=gpu", "lr=0.1")  # nobody asks for a GPU on this machine
-    assert done.returncode == 2 and f'pip install "resnet-lightning[{extra}]"' in done.stderr
+    assert done.returncode == 2 and f'pip install -e ".[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr and not list(sweep.folder.glob("lr-*"))
 
 

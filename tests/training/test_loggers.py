@@ -87,5 +87,5 @@ def test_missing_package_is_one_sentence_before_any_work(monkeypatch, settings, 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert run_command(["logger=mlflow"]) == 2
-    assert 'pip install "resnet-lightning[mlflow]"' in capsys.readouterr().err
+    assert 'pip install -e ".[mlflow]"' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -61,4 +61,4 @@ def test_mistakes_are_sentences(run, pictures, capsys, arguments, code, sentence
 def test_missing_package_is_one_sentence(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["nowhere", "x.png"]) == 2
-    assert 'pip install "resnet-lightning[explain]"' in capsys.readouterr().err
+    assert 'pip install -e ".[explain]"' in capsys.readouterr().err

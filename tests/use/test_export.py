@@ -55,7 +55,7 @@ def test_missing_package_is_one_sentence_before_any_work(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["nowhere"]) == 2
     error = capsys.readouterr().err
-    assert 'This needs onnx, which is not installed: pip install "resnet-lightning[export]"' in error
+    assert 'This needs onnx, which is not installed: pip install -e ".[export]"' in error
 
 
 @pytest.mark.parametrize(
