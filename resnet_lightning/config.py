@@ -5,6 +5,7 @@ Defaults and meanings are in ``conf/``, the checks of values in ``checks.py``.
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,11 @@ def logger_names(logger: Any) -> list[str]:
 PLACE = ("name", "logger", "data.root", "threads", "launcher", "reference", "dry_run", "log_every", "log_style")
 
 
+def is_place(key: str, data: object) -> bool:
+    """Whether a setting says where or how a run happens; the images of ``data=folder`` are what its root holds."""
+    return key in PLACE and not (key == "data.root" and data == "folder")
+
+
 # Settings that there were not at first, each with the value at which a run computes what it did without them. They are
 # no part of its identity: a sweep that an older version started goes on with this one.
 ADDED: dict[str, Any] = {
@@ -192,11 +198,12 @@ def plain_settings(config: Config) -> dict[str, Any]:
 def identity(settings: dict[str, Any]) -> dict[str, Any]:
     """``{"data.image_size": 28, ...}``: what a run computes, from its plain settings."""
     flat: dict[str, Any] = {}
+    data = settings["data"].get("name") if isinstance(settings.get("data"), dict) else None
 
     def walk(part: dict[str, Any], prefix: str) -> None:
         for key, value in part.items():
             name = f"{prefix}{key}"
-            if name in PLACE:
+            if is_place(name, data):
                 continue
             if isinstance(value, dict):
                 walk(value, f"{name}.")
@@ -204,6 +211,8 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
                 flat[name] = value
 
     walk(settings, "")
+    if isinstance(flat.get("data.root"), str):  # a folder of images, however it is written
+        flat["data.root"] = os.path.normpath(flat["data.root"])
     return {name: value for name, value in flat.items() if name not in ADDED or value != ADDED[name]}
 
 

@@ -7,19 +7,16 @@ damaged or missing makes a row that says so, never an error.
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from resnet_lightning.config import ConfigError
+from resnet_lightning.report.columns import Value, comparable, setting, settings_of, swept_columns, unnamed_columns
 from resnet_lightning.result import FILE_NAME, RunResult
 
-Value = str | int | float | bool | None
-ABSENT = "-"  # in the place of a setting that a run does not have, as Adam has no momentum
-NOT_SETTINGS = ("name", "experiment", "seed", "data.root", "threads")  # no columns: seeds are folded, others are places
 PLAN_FILE, REFERENCE_FILE = "sweep.json", "reference.csv"
-DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
     "config choices train val test model data versions": (dict,),
     "overrides epoch_seconds": (list,),
@@ -112,6 +109,7 @@ def read_comparison(folder: Path) -> Comparison:
     overrides = {name: overrides_of(result, plan.get(name, {})) for name, result, _, _ in found}
     known = [(overrides[name], result) for name, result, _, _ in found]
     columns = swept_columns(known)
+    columns += unnamed_columns(columns, known)
     values = {key: settings_of(key, known) for key in columns}
     runs = []
     for position, (name, result, status, reason) in enumerate(found):
@@ -205,59 +203,9 @@ def overrides_of(result: RunResult | None, job: dict[str, Any]) -> dict[str, str
     return {key: value for key, _, value in pairs if not key.startswith("hydra")}
 
 
-def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Value:
-    """Value of a key in a run: from the record where there is one, else as the user wrote it."""
-    if result is not None:
-        if key in result.choices:
-            return str(result.choices[key])
-        value: Any = result.config
-        for part in key.split("."):
-            value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
-        if isinstance(value, dict):  # a group without a recorded choice
-            value = overrides.get(key, value.get("name"))
-        if value not in (None, ABSENT) or key not in overrides:
-            return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
-    return parse(overrides[key]) if key in overrides else None
-
-
-def settings_of(key: str, runs: Sequence[tuple[dict[str, str], RunResult | None]]) -> list[Value]:
-    """Value of a key in each run, given its overrides and its record.
-
-    A job that still waits has no record: what it does not set itself is what all the others have.
-    """
-    values = [setting(key, *run) for run in runs]
-    silent = [result is None and key not in overrides for overrides, result in runs]
-    told = {identity(value): value for value, unknown in zip(values, silent, strict=True) if not unknown}
-    shared = next(iter(told.values())) if len(told) == 1 else None
-    return [shared if unknown else value for value, unknown in zip(values, silent, strict=True)]
-
-
-def parse(text: str) -> Value:
-    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"relu"`` stays; a list is written as in a run's record."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
-
-
-def identity(value: Value) -> str:
-    """The same for 0 (as a user writes it for a job that waits) and 0.0 or "0" (as the record of a run has it)."""
-    value = parse(value) if isinstance(value, str) else value
-    return repr(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
-
-
-def swept_columns(runs: Iterable[tuple[dict[str, str], RunResult | None]]) -> list[str]:
-    """Keys that somebody set and that differ between runs, in the order in which they were first set."""
-    runs = list(runs)
-    keys = dict.fromkeys(key for overrides, _ in runs for key in overrides if key not in NOT_SETTINGS)
-    differing = [key for key in keys if len(set(map(identity, settings_of(key, runs)))) > 1]
-    return differing or [key for key in DEFAULT_COLUMNS if any(setting(key, *run) is not None for run in runs)]
-
-
 def group_runs(runs: Iterable[Run]) -> list[Group]:
     groups: dict[str, Group] = {}
     for run in runs:
-        key = json.dumps({key: identity(value) for key, value in run.settings.items()}, sort_keys=True)
+        key = json.dumps({key: comparable(value) for key, value in run.settings.items()}, sort_keys=True)
         groups.setdefault(key, Group(run.settings, [])).runs.append(run)
     return list(groups.values())

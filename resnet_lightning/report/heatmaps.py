@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from resnet_lightning.report.columns import Value
 from resnet_lightning.report.curves import settings_to_draw
-from resnet_lightning.report.frame import Comparison, Run, Value
+from resnet_lightning.report.frame import Comparison, Run
 from resnet_lightning.report.labels import ON_TEST, STATUS, clean, header, setting_text, value_text
 from resnet_lightning.report.statistics import MOST_LEVELS, Row, is_numeric, measured, selection, sort_levels
 

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from resnet_lightning.report.frame import ABSENT, Comparison, Run, Value
+from resnet_lightning.report.columns import ABSENT, Value
+from resnet_lightning.report.frame import Comparison, Run
 from resnet_lightning.report.statistics import Row, selection
 from resnet_lightning.text import count
 

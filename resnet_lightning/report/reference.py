@@ -23,7 +23,8 @@ from typing import Any
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import CHOICES, ConfigError
 from resnet_lightning.help import type_names
-from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run, Value, identity, parse, settings_of
+from resnet_lightning.report.columns import Value, comparable, parse, settings_of
+from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run
 from resnet_lightning.report.statistics import Estimate, estimate, measured
 from resnet_lightning.result import atomic_write
 
@@ -200,10 +201,10 @@ def fitting(comparison: Comparison, reference: Reference) -> list[tuple[dict[str
     known = [(run.overrides, run.result) for run in comparison.runs]
     columns = {key: settings_of(key, known) for key in reference.keys}
     values = {
-        run.name: {key: identity(column[position]) for key, column in columns.items()}
+        run.name: {key: comparable(column[position]) for key, column in columns.items()}
         for position, run in enumerate(comparison.runs)
     }
-    wanted = [{key: identity(parse(line[key])) for key in reference.keys if line[key]} for line in reference.lines]
+    wanted = [{key: comparable(parse(line[key])) for key in reference.keys if line[key]} for line in reference.lines]
     return [
         (line, [group for group in comparison.groups if keys.items() <= values[group.runs[0].name].items()])
         for line, keys in zip(reference.lines, wanted, strict=True)

@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from resnet_lightning.report.columns import ABSENT, Value
 from resnet_lightning.report.curves import COLOURS, logarithmic
-from resnet_lightning.report.frame import ABSENT, Comparison, Value
+from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import ON_TEST, clean, header, setting_text, shorten, value_text
 from resnet_lightning.report.statistics import (
     Effect,

@@ -11,7 +11,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from resnet_lightning.report.anova import variance_shares
-from resnet_lightning.report.frame import ABSENT, Comparison, Group, Run, Value, epochs_of
+from resnet_lightning.report.columns import ABSENT, Value
+from resnet_lightning.report.frame import Comparison, Group, Run, epochs_of
 
 SIGNIFICANT = 0.05  # a larger p value is called noise
 MOST_LEVELS = 20  # of a swept key; a number with more of them is a sample of a range, not a grid

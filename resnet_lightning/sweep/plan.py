@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet_lightning.config import PLACE, Config, config_hash, plain_settings
+from resnet_lightning.config import Config, config_hash, is_place, plain_settings
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FINISHED, atomic_write, status_in
@@ -56,9 +56,9 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
-def slug(overrides: Sequence[str]) -> str:
+def slug(overrides: Sequence[str], data: str) -> str:
     """``["model=resnet18", "lr=0.1"]`` -> ``model-resnet18_lr-0.1``: letters, digits and ``.+_-`` only."""
-    parts = (item for item in overrides if key_of(item) not in PLACE)
+    parts = (item for item in overrides if not is_place(key_of(item), data))
     text = "_".join(re.sub(r"[^A-Za-z0-9.+_]+", "-", item).strip("-") for item in parts)
     return text[:SLUG_LENGTH].strip("._-") or "defaults"
 
@@ -85,7 +85,7 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
         digest = config_hash(settings)
         if digest not in planned:
             varied = [item for item in own if item not in common]
-            name = existing.get(digest, f"{slug(varied)}_{digest}")
+            name = existing.get(digest, f"{slug(varied, config.data.name)}_{digest}")
             planned[digest] = Job(
                 own, " ".join(varied) or "(defaults)", config, name, status_in(folder / name, settings)
             )

@@ -26,6 +26,33 @@ def test_seeds_are_folded(sweep):
     assert [run.seed for run in group.runs] == [0, 1, 2] and group.settings == {"model": "resnet18", "data": "mnist"}
 
 
+def test_runs_that_nobody_set_apart_but_that_differ_are_no_seeds(sweep):
+    """An experiment was edited between two runs."""
+    write_run(sweep / "before", lr=0.1, overrides=["experiment=mine"])
+    write_run(sweep / "after", lr=0.2, overrides=["experiment=mine"])
+    write_run(sweep / "other seed", lr=0.2, seed=1, overrides=["experiment=mine", "seed=1"])
+    comparison = read_comparison(sweep)
+    assert comparison.columns == ["model", "data", "lr"]
+    assert {group.settings["lr"]: len(group.runs) for group in comparison.groups} == {0.1: 1, 0.2: 2}
+
+
+def test_a_choice_names_what_its_settings_say_in_detail(sweep):
+    """Two experiments in one folder; Adam has other settings than SGD, and here another learning rate."""
+    for number, (optimizer, lr) in enumerate((("sgd", 0.1), ("adam", 0.001), ("adam", 0.01))):
+        choices = {"model": "resnet18", "data": "mnist", "optimizer": optimizer}
+        changes = {"choices": choices, "overrides": [f"experiment={optimizer}"], "lr": lr}
+        write_run(sweep / str(number), **changes, **{"optimizer.name": optimizer})
+    assert read_comparison(sweep).columns == ["model", "data", "optimizer", "lr"]
+
+
+def test_the_folder_of_the_images_is_a_setting_where_the_data_are_a_folder(sweep):
+    for number, root in enumerate(("cats", "dogs")):
+        write_run(sweep / "own" / str(number), lr=0.1, **{"data.name": "folder", "data.root": root})
+        write_run(sweep / "mnist" / str(number), lr=0.1, **{"data.name": "mnist", "data.root": root})
+    assert read_comparison(sweep / "own").columns == ["data.root"]
+    assert len(read_comparison(sweep / "mnist").groups) == 1
+
+
 def test_nested_keys_lists_null_and_switches(sweep):
     write_run(sweep / "a", **{"augment.rotation": 0, "data.train_limit": None, "model.widths": [4, 8], "compile": True})
     write_run(sweep / "b", **{"augment.rotation": 15, "data.train_limit": 500, "model.widths": [8], "compile": False})

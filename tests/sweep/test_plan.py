@@ -45,6 +45,15 @@ def test_a_plan_leads_no_job_out_of_its_folder(settings, tmp_path):
     assert plan_jobs(sweep, [(["lr=0.2"], settings("lr=0.2"))])[0].name == job.name
 
 
+def test_the_same_settings_on_other_images_are_another_job(tmp_path, settings):
+    own = [([f"data.root={root}"], settings("data=folder", f"data.root={root}")) for root in ("cats", "dogs")]
+    assert [job.name.rpartition("_")[0] for job in plan_jobs(tmp_path, own)] == ["data.root-cats", "data.root-dogs"]
+    elsewhere = [([f"data.root={root}"], settings(f"data.root={root}")) for root in ("here", "there")]
+    assert len(plan_jobs(tmp_path, elsewhere)) == 1  # MNIST is the same everywhere
+    same = [(["data.root=./cats/"], settings("data=folder", "data.root=./cats/")), own[0]]
+    assert len(plan_jobs(tmp_path, same)) == 1
+
+
 def test_a_sweep_of_an_older_version_goes_on(settings):
     """Settings that were added since, at the values that change nothing, are no part of what a run is."""
     now = plain_settings(settings())

@@ -1,0 +1,98 @@
+"""Which settings are the columns of a comparison: those in which its runs differ, the seed aside."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from resnet_lightning.config import identity
+from resnet_lightning.result import RunResult
+
+Value = str | int | float | bool | None
+Known = tuple[dict[str, str], RunResult | None]  # of a run: its overrides as the user wrote them, and its record
+ABSENT = "-"  # in the place of a setting that a run does not have, as Adam has no momentum
+NOT_SETTINGS = ("name", "experiment", "seed", "threads")  # no columns: seeds are folded, others are places
+DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
+
+
+def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Value:
+    """Value of a key in a run: from the record where there is one, else as the user wrote it."""
+    if result is not None:
+        if key in result.choices:
+            return str(result.choices[key])
+        value: Any = result.config
+        for part in key.split("."):
+            value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
+        if isinstance(value, dict):  # a group without a recorded choice
+            value = overrides.get(key, value.get("name"))
+        if value not in (None, ABSENT) or key not in overrides:
+            return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
+    return parse(overrides[key]) if key in overrides else None
+
+
+def settings_of(key: str, runs: Sequence[Known]) -> list[Value]:
+    """Value of a key in each run, given its overrides and its record.
+
+    A job that still waits has no record: what it does not set itself is what all the others have.
+    """
+    values = [setting(key, *run) for run in runs]
+    silent = [result is None and key not in overrides for overrides, result in runs]
+    told = {comparable(value): value for value, unknown in zip(values, silent, strict=True) if not unknown}
+    shared = next(iter(told.values())) if len(told) == 1 else None
+    return [shared if unknown else value for value, unknown in zip(values, silent, strict=True)]
+
+
+def parse(text: str) -> Value:
+    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"relu"`` stays; a list is written as in a run's record."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
+
+
+def comparable(value: Value) -> str:
+    """The same for 0 (as a user writes it for a job that waits) and 0.0 or "0" (as the record of a run has it)."""
+    value = parse(value) if isinstance(value, str) else value
+    return repr(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+def swept_columns(runs: Sequence[Known]) -> list[str]:
+    """Keys that somebody set and that differ between runs, in the order in which they were first set."""
+    keys = dict.fromkeys(key for overrides, _ in runs for key in overrides if key not in NOT_SETTINGS)
+    if "data.root" in keys and not any(setting("data.name", *run) == "folder" for run in runs):
+        del keys["data.root"]
+    differing = [key for key in keys if len(set(map(comparable, settings_of(key, runs)))) > 1]
+    return differing or [key for key in DEFAULT_COLUMNS if any(setting(key, *run) is not None for run in runs)]
+
+
+def unnamed_columns(columns: Sequence[str], runs: Sequence[Known]) -> list[str]:
+    """Keys that nobody set and in which runs of the same columns differ all the same, by what they recorded.
+
+    An experiment was edited between two runs of a sweep, or two experiments share a folder: such runs are no seeds of
+    one setting. Choices of a group come first; a setting is named where they do not say it.
+    """
+    found: list[str] = []
+    for parts in (choices_of, settings_but_seed):
+        values = {key: settings_of(key, runs) for key in [*columns, *found]}
+        alike: dict[str, list[RunResult]] = {}
+        for position, (_, result) in enumerate(runs):
+            if result is not None:
+                same = json.dumps([comparable(column[position]) for column in values.values()])
+                alike.setdefault(same, []).append(result)
+        for group in alike.values():
+            if len({json.dumps(settings_but_seed(result), sort_keys=True) for result in group}) > 1:
+                found += [key for key in differing_parts([parts(result) for result in group]) if key not in found]
+    return found
+
+
+def choices_of(result: RunResult) -> dict[str, Any]:
+    return {key: value for key, value in result.choices.items() if key not in NOT_SETTINGS}
+
+
+def settings_but_seed(result: RunResult) -> dict[str, Any]:
+    return {key: value for key, value in identity(result.config).items() if key != "seed"}
+
+
+def differing_parts(parts: Sequence[dict[str, Any]]) -> list[str]:
+    keys = dict.fromkeys(key for part in parts for key in part)
+    return [key for key in keys if len({json.dumps(part.get(key, ABSENT), sort_keys=True) for part in parts}) > 1]
