@@ -10,6 +10,7 @@ from resnet_lightning.checks import choose
 from resnet_lightning.config import ConfigError
 from resnet_lightning.reproduce.pages import read_texts, write_pages
 
+SWEEPS = Path("multirun")
 HELP = """\
 usage: python -m resnet_lightning.reproduce [only=r1,r3] [pages=FOLDER] [run=false] [key=value ...]
 
@@ -33,13 +34,15 @@ def main(arguments: Sequence[str]) -> int:
         pairs = [argument.partition("=") for argument in arguments]
         own |= {key: value for key, _, value in pairs if key in own}
         choose("run", own["run"], ("true", "false"))
+        if Path(own["pages"]).resolve() == SWEEPS.resolve():
+            raise ConfigError(f"pages={own['pages']} is not possible: the sweeps are there, with their checkpoints.")
         overrides = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in own]
         experiments = chosen([name for name in own["only"].split(",") if name])
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     code = run_all(experiments, overrides) if own["run"] == "true" else 0
-    for path in write_pages(Path("multirun"), Path(own["pages"])):
+    for path in write_pages(SWEEPS, Path(own["pages"])):
         print(path)
     return code
 

@@ -153,6 +153,14 @@ def test_what_a_sweep_that_went_on_left_takes_the_place_of_the_old(sweeps, pages
     assert f"{COMMAND} launcher.retries=1\n{COMMAND} batch=64\n" in text
 
 
+def test_pages_among_the_sweeps_are_refused(sweeps, capsys, monkeypatch):
+    """A copy without checkpoints would take the place of each sweep."""
+    monkeypatch.chdir(sweeps.parent)
+    assert sweeps.name == "multirun"
+    assert main(["run=false", "pages=./multirun/"]) == 2
+    assert "pages=./multirun/ is not possible" in capsys.readouterr().err
+
+
 def test_a_mistyped_key_is_one_sentence(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["only=r9"]) == 2
