@@ -128,7 +128,7 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stem.padding": (lambda v: v >= 0, "a whole number from 0"),
     "data.image_size": (lambda v: 8 <= v <= 1024, "from 8 to 1024 pixels"),
     "data.val_size": (
-        lambda v: v == 0 or 0 < v < 1 or (v >= 1 and v == int(v)),
+        lambda v: v == 0 or 0 < v < 1 or (v >= 1 and float(v).is_integer()),
         "0, a share below 1 or a whole number of images",
     ),
     "data.val_seed": (lambda v: 0 <= v < 2**32, "a whole number from 0 to 4294967295"),

@@ -20,7 +20,7 @@ from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -126,9 +126,8 @@ def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None
     experiment = next((item.value() for item in overrides if item.key_or_group == "experiment"), None)
     left = [key for key in keys if key not in {item.get_key_element().lstrip("+") for item in overrides}]
     if left:
-        raise ConfigError(
-            f"experiment={experiment} compares several runs: add --multirun, or set {', '.join(left)} for one of them."
-        )
+        what = f"experiment={experiment}" if experiment else "hydra.sweeper"
+        raise ConfigError(f"{what} compares several runs: add --multirun, or set {', '.join(left)} for one of them.")
 
 
 def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[tuple[list[str], Config]]:
@@ -159,11 +158,14 @@ def parse(arguments: Sequence[str]) -> list[Override]:
         try:
             if not argument.partition("=")[0].strip("+~ "):
                 raise HydraException("no key")
-            overrides += parser.parse_overrides([argument])
+            (override,) = parser.parse_overrides([argument])
         except HydraException as error:
             raise ConfigError(
                 f"{argument!r} is not understood: settings are written key=value, as in lr=0.1."
             ) from error
+        if override.is_interval_sweep() or override.value_type is ValueType.GLOB_CHOICE_SWEEP:
+            raise ConfigError(f"{argument} is not possible: a sweep lists its values, as in lr=0.1,0.01.")
+        overrides.append(override)
     return overrides
 
 

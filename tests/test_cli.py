@@ -90,6 +90,17 @@ def test_every_job_of_a_grid_is_checked(data_root):
         compose_all(["model=resnet10,resnet99"], multirun=True)
 
 
+@pytest.mark.parametrize("argument", ["model=glob(resnet*)", "lr=interval(0.001,0.1)"])
+def test_a_sweep_that_lists_no_values_is_refused(argument):
+    with pytest.raises(ConfigError, match="a sweep lists its values"):
+        compose_all([argument], multirun=True)
+
+
+def test_a_list_of_runs_is_no_single_run():
+    with pytest.raises(ConfigError, match=r"hydra.sweeper compares several runs: add --multirun, or set stem"):
+        compose_all(["hydra.sweeper.rows=[{stem: cifar}, {stem: imagenet}]"], multirun=False)
+
+
 def test_seed_zero_is_a_seed(settings):
     assert settings("seed=0").seed == 0
 
