@@ -24,6 +24,7 @@ from resnet_lightning.training.interrupt import Interrupted
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
+FIRST_SPEAKS = 1.0  # seconds that the first process of a run has to record a failure that all of them see
 AGAIN = "the same command goes on from the last checkpoint"
 
 
@@ -101,9 +102,33 @@ def not_written(error: OSError) -> End | None:
     return None
 
 
+def said_by_another(folder: Path) -> End | None:
+    """What a further process of this run has written of its failure, which the others see as a broken connection."""
+    try:
+        result = RunResult.read(folder)
+    except (OSError, ValueError):
+        return None
+    return None if result.status == "running" else End(result.status, str(result.reason), result.exit_code)
+
+
+def tell_of_failure(result: RunResult, folder: Path) -> None:
+    """In a further process of a run: the first one waits for it, and may be ended before it can say what happened."""
+    if result.status not in ("failed", "oom"):  # signals and divergence reach all of them
+        return
+    time.sleep(FIRST_SPEAKS)
+    try:
+        record = RunResult.read(folder)
+        if record.status == "running":
+            record.status, record.reason, record.exit_code = result.status, result.reason, result.exit_code
+            record.write(folder)
+    except (OSError, ValueError) as error:
+        say(f"{folder / FILE_NAME} cannot say so: {error}")
+
+
 def write_or_say(result: RunResult, folder: Path) -> None:
     """Write the record; where that fails, the numbers are one line on the error output, and the exit code is not 0."""
     if not is_first_process():
+        tell_of_failure(result, folder)
         return
     try:
         result.write(folder)

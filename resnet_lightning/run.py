@@ -17,7 +17,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LambdaCallback
 
 from resnet_lightning import hardware
-from resnet_lightning.attempt import Attempt, End, end_of, write_or_say
+from resnet_lightning.attempt import Attempt, End, end_of, said_by_another, write_or_say
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch, check_devices
 from resnet_lightning.config import Config, ConfigError, conf_folder, plain_settings
@@ -112,7 +112,7 @@ def attempt(config: Config, folder: Path, result: RunResult) -> RunResult:
         result.status, result.reason, result.exit_code = "failed", str(error), 2
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:
-        end = end_of(error, result)
+        end = end_of(error, result) or said_by_another(folder)
         result.status, result.reason, result.exit_code = end or End("failed", f"{type(error).__name__}: {error}")
         if end is None:
             log.error(traceback.format_exc())

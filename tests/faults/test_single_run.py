@@ -50,6 +50,14 @@ def test_sigterm_then_resume_with_nothing_but_the_folder(single, tmp_path, undis
     assert not (folder / ".last.ckpt.1.tmp").exists()
 
 
+def test_failure_of_the_second_device_alone_is_what_the_record_says(single, tmp_path):
+    """The first process sees no more of it than a broken connection, or is ended by Lightning."""
+    failed = single(*COMMAND, "devices=2", fault="rank:1", MASTER_ADDR="127.0.0.1")
+    assert failed.returncode != 0
+    result = RunResult.read(tmp_path / "one run")
+    assert (result.status, result.reason) == ("failed", "RuntimeError: injected"), failed.stdout + failed.stderr
+
+
 @pytest.mark.slow
 def test_full_disk_at_the_end_loses_no_number(single, tmp_path):
     full = single(*COMMAND, fault="full@after last.ckpt 4")

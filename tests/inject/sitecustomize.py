@@ -72,6 +72,11 @@ def fill_disk(detail: str) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 
+def fail_on_rank(rank: str) -> None:
+    if os.environ.get("LOCAL_RANK", "0") == rank:
+        raise RuntimeError("injected")
+
+
 def lose_device(number: str) -> None:
     if os.environ.get("CUDA_VISIBLE_DEVICES") == number:
         raise RuntimeError("CUDA error: no CUDA-capable device is detected")
@@ -94,6 +99,7 @@ KINDS = {
     "memory": run_out_of_memory,
     "full": fill_disk,
     "device": lose_device,
+    "rank": fail_on_rank,
     "exit": lambda detail: sys.exit(0),
     "vanish": lambda detail: os._exit(0),
     "hang": hang,
