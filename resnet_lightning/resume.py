@@ -15,6 +15,7 @@ from resnet_lightning.checks import nearest
 from resnet_lightning.config import ConfigError
 from resnet_lightning.report.frame import PLAN_FILE
 from resnet_lightning.result import FILE_NAME, RunResult
+from resnet_lightning.text import quoted
 
 KEY = "resume="
 
@@ -62,8 +63,3 @@ def by_hydra(folder: Path) -> object:
         raise ConfigError(f"resume={folder} is not possible: {reason}") from error
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"resume={folder} is not possible: {path} is damaged.") from error
-
-
-def quoted(folder: Path) -> str:
-    """As Hydra's grammar takes any text."""
-    return "'" + str(folder).replace("\\", "\\\\").replace("'", "\\'") + "'"

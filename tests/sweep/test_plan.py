@@ -1,9 +1,12 @@
 """Names of folders, and what of the command line is the sweep's and not its jobs'."""
 
+import pytest
+
+from resnet_lightning.cli import parse
 from resnet_lightning.config import ADDED, config_hash, differing_keys, plain_settings
 from resnet_lightning.report.frame import read_comparison
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.plan import plan_jobs, write_plan
+from resnet_lightning.sweep.plan import plan_jobs, single_run, write_plan
 
 
 def test_launcher_and_name_are_no_part_of_a_job(settings, tmp_path):
@@ -52,6 +55,13 @@ def test_the_same_settings_on_other_images_are_another_job(tmp_path, settings):
     assert len(plan_jobs(tmp_path, elsewhere)) == 1  # MNIST is the same everywhere
     same = [(["data.root=./cats/"], settings("data=folder", "data.root=./cats/")), own[0]]
     assert len(plan_jobs(tmp_path, same)) == 1
+
+
+@pytest.mark.parametrize("name", ["first", "größe", "lr (2)", "a,b", "it's", "[x]", "50%=half"])
+def test_the_command_of_a_job_in_any_folder_is_understood(settings, tmp_path, name):
+    folder = tmp_path / name
+    (job,) = plan_jobs(folder, [(["lr=0.2"], settings("lr=0.2"))])
+    assert [override.value() for override in parse(single_run(folder, job))] == [0.2, str(folder / job.name)]
 
 
 def test_a_sweep_of_an_older_version_goes_on(settings):
