@@ -51,11 +51,14 @@ def check_hardware(accelerator: str, devices: Any, precision: str) -> None:
 
     Raises:
         ConfigError: with what the machine has.
+        DeviceLost: GPUs that a launcher gave this job are gone.
     """
     kind = pick_accelerator(accelerator)
     if kind == "cuda":
         count, wanted = torch.cuda.device_count(), device_count(devices) or 1
         largest = max(devices) if isinstance(devices, list) else wanted - 1
+        if largest >= count and SLOT in os.environ:
+            raise DeviceLost(f"{os.environ[SLOT]} has lost GPUs: torch finds {count} of {wanted}.")
         if largest >= count:
             raise ConfigError(f"devices={devices} is not possible: this machine has {count} GPU(s), numbered from 0.")
     elif isinstance(devices, list):

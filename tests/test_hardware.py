@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from resnet_lightning import hardware
-from resnet_lightning.config import ConfigError
+from resnet_lightning.config import ConfigError, DeviceLost
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
 
@@ -37,6 +37,15 @@ def test_a_gpu_beyond_the_last_is_refused(monkeypatch):
     for devices in (3, [7], [0, 2]):
         with pytest.raises(ConfigError, match=r"this machine has 2 GPU\(s\)"):
             hardware.check_hardware("gpu", devices, "32")
+
+
+def test_a_job_that_lost_some_of_its_gpus_says_so(monkeypatch):
+    """No setting is wrong: the launcher tries it elsewhere."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv(hardware.SLOT, "device 0,1")
+    with pytest.raises(DeviceLost, match=r"device 0,1 has lost GPUs: torch finds 1 of 2"):
+        hardware.check_hardware("gpu", 2, "32")
 
 
 def test_threads_are_fixed_and_shared_by_the_processes_of_a_run():

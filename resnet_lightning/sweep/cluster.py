@@ -195,7 +195,7 @@ class Round:
         result = end if isinstance(end, RunResult) else self.record(job, end)
         if result is not None:
             job.status = result.status
-            monitor = Monitor(self.folder, len(self.jobs), 1)
+            monitor = Monitor(self.folder, len(self.jobs))
             monitor.say(f"{result.status:<8} {job.label}: {monitor.outcome(job, result)}; {left} left")
 
     def record(self, job: Job, loss: Loss) -> RunResult | None:

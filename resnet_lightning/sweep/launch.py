@@ -3,15 +3,16 @@
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from resnet_lightning.config import Config, ConfigError, DataConfig
+from resnet_lightning.config import Config, ConfigError, DataConfig, LauncherConfig
 from resnet_lightning.lock import hold
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
 from resnet_lightning.sweep.plan import Job, plan_jobs, write_plan
 from resnet_lightning.sweep.pool import Pool
 from resnet_lightning.sweep.process import fork_server
-from resnet_lightning.sweep.slots import make_slots
+from resnet_lightning.sweep.slots import Slot, make_slots
 from resnet_lightning.text import count
 
 
@@ -32,22 +33,49 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
     launcher = jobs[0][1].launcher
     with hold(folder, "give this sweep another name="):
         planned = plan_jobs(folder, jobs)
-        slots = make_slots(launcher, [config for _, config in jobs])
+        shares = share_devices(launcher, planned)
         write_plan(folder, command, planned)
         waiting = [job for job in planned if not job.finished and not unavailable(folder, job)]
-        say_plan(folder, planned, waiting, len(slots))
+        say_plan(folder, planned, waiting, len(shares[0].slots), len(jobs))
         stop_signal = None
         if waiting:
             preload()
             prepare_data([job.config.data for job in waiting])
-            with Monitor(folder, len(waiting), len(slots)) as monitor:
-                pool = Pool(folder, slots, launcher.job_timeout, launcher.retries, monitor)
-                pool.run(waiting)
-                stop_signal = pool.stop_signal
+            with Monitor(folder, len(waiting)) as monitor:
+                for share in shares:
+                    monitor.slots = len(share.slots)
+                    pool = Pool(folder, share.slots, launcher.job_timeout, launcher.retries, monitor)
+                    pool.run([job for job in share.jobs if job in waiting])
+                    stop_signal = pool.stop_signal
+                    if stop_signal is not None:
+                        break
         report(folder)
     if stop_signal is not None:
         return 128 + stop_signal
     return 0 if all(job.status in ("done", "unavailable") for job in planned) else 1
+
+
+class Share(NamedTuple):
+    """Jobs, and the slots that they run on."""
+
+    jobs: list[Job]
+    slots: list[Slot]
+
+
+def share_devices(launcher: LauncherConfig, jobs: Sequence[Job]) -> list[Share]:
+    """All jobs on all slots; jobs that ask for the CPU after those of GPUs, one at a time on all cores.
+
+    A comparison of devices would else be one with a CPU that also feeds the GPUs.
+
+    Raises:
+        ConfigError: as ``make_slots``.
+    """
+    on_cpu = [job for job in jobs if job.config.accelerator == "cpu"]
+    others = [job for job in jobs if job.config.accelerator != "cpu"]
+    slots = make_slots(launcher, [job.config for job in others or on_cpu])
+    if on_cpu and any(slot.needs_gpu for slot in slots):
+        return [Share(others, slots), Share(on_cpu, [Slot("cpu", None, (), launcher.threads_per_job)])]
+    return [Share(list(jobs), make_slots(launcher, [job.config for job in jobs]))]
 
 
 def unavailable(folder: Path, job: Job) -> bool:
@@ -58,16 +86,20 @@ def unavailable(folder: Path, job: Job) -> bool:
         check_hardware(job.config.accelerator, job.config.devices, job.config.precision)
     except ConfigError as error:
         mark_unavailable(folder, job, str(error))
-    return job.status == "unavailable"
+        return True
+    if job.status == "unavailable":  # on the machine where the sweep was before
+        job.status = "waiting"
+    return False
 
 
-def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots: int) -> None:
-    done = len(planned) - len(waiting)
+def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots: int, points: int) -> None:
     lacking = sum(job.status == "unavailable" for job in planned)
-    done -= lacking
-    already = f", {done} finished before" if done else ""
-    already += f", {lacking} for devices that this machine does not have" if lacking else ""
-    print(f"{folder}: {count(len(planned), 'job')}{already}, {len(waiting)} to run, {slots} at a time", flush=True)
+    done = len(planned) - len(waiting) - lacking
+    text = f"{folder}: {count(len(planned), 'job')}"
+    text += f" ({points} points of the grid, some of which compute the same)" if points > len(planned) else ""
+    text += f", {done} finished before" if done else ""
+    text += f", {lacking} for devices that this machine does not have" if lacking else ""
+    print(f"{text}, {len(waiting)} to run, {slots} at a time", flush=True)
 
 
 def preload() -> None:

@@ -24,6 +24,7 @@ class Progress:
     job: Job
     slot: Slot
     start: float = field(default_factory=time.monotonic)
+    before: int = 0  # epochs of earlier attempts
 
     def epoch_and_accuracy(self, folder: Path) -> tuple[int, float | None]:
         """Finished epochs and the validation accuracy of the last one."""
@@ -41,11 +42,13 @@ class Monitor:
     Args:
         folder: of the sweep.
         total: jobs to run, without those that were finished before.
+
+    Attributes:
         slots: how many run at a time.
     """
 
-    def __init__(self, folder: Path, total: int, slots: int) -> None:
-        self.folder, self.total, self.slots = folder, total, slots
+    def __init__(self, folder: Path, total: int) -> None:
+        self.folder, self.total, self.slots = folder, total, 1
         self.running: dict[str, Progress] = {}
         self.seconds: list[float] = []  # of ended jobs
         self.start = time.monotonic()
@@ -62,7 +65,8 @@ class Monitor:
             self.live.stop()
 
     def started(self, job: Job, slot: Slot) -> None:
-        self.running[job.name] = Progress(job, slot)
+        progress = self.running[job.name] = Progress(job, slot)
+        progress.before, _ = progress.epoch_and_accuracy(self.folder)
         if not self.live:
             again = f" (attempt {job.attempts})" if job.attempts > 1 else ""
             self.say(f"start    {job.label} on {slot.name}{again}")
@@ -108,7 +112,8 @@ class Monitor:
         epoch, accuracy = progress.epoch_and_accuracy(self.folder)
         epochs = trained_epochs(progress.job.config)
         spent = time.monotonic() - progress.start
-        left = duration(spent / epoch * (epochs - epoch)) if epoch else ""
+        own = epoch - progress.before
+        left = duration(spent / own * (epochs - epoch)) if own > 0 else ""
         return (
             progress.job.label,
             progress.slot.name,

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.outcome import REFUSED, forget_old_record, settle
+from resnet_lightning.sweep.outcome import forget_old_record, settle
 from resnet_lightning.sweep.plan import Job
 from resnet_lightning.sweep.process import end_group, end_with_launcher
 
@@ -56,17 +56,7 @@ def run_task(task: Task) -> RunResult:
             result.write(place)
         raise
     end_group(process.pid)
-    result = settle(task.folder, task.job, process.returncode, timed_out=False, stopped=False)
-    if process.returncode == REFUSED and result.status == "failed":
-        result.reason = last_error(place / task.job.log) or result.reason
-        result.write(place)
-    return result
-
-
-def last_error(log: Path) -> str | None:
-    """The sentence with which a job was refused before it began: the node is not as the settings say."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return next((line.removeprefix("Error: ") for line in reversed(lines) if line.startswith("Error: ")), None)
+    return settle(task.folder, task.job, process.returncode, timed_out=False, stopped=False)
 
 
 def start(task: Task, log: int) -> subprocess.Popen[bytes]:

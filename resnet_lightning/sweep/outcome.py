@@ -7,11 +7,12 @@ from pathlib import Path
 
 from resnet_lightning import hparams
 from resnet_lightning.config import logger_names, plain_settings
-from resnet_lightning.result import RunResult, Status
+from resnet_lightning.result import FINISHED, RunResult, Status
 from resnet_lightning.sweep.plan import Job
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 REFUSED = 2  # exit code of a run whose settings cannot be
+LAST_LINES = 20  # of a log, where the sentence of the last attempt is
 RETRIED = ("failed", "crashed", "killed")  # out of memory, timeout and divergence would come again
 
 
@@ -26,11 +27,14 @@ def settle(folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopp
     place = folder / job.name
     result = read_or_new(place, job)
     ended_itself = result.status != "running"
+    timed_out = timed_out and result.status not in FINISHED  # it may have ended by itself meanwhile
     if timed_out:
         result.status, result.reason, result.exit_code = "timeout", "stopped after launcher.job_timeout", 1
     elif not ended_itself:
         result.status, result.reason = verdict(exit_code, stopped)
         result.exit_code = 1
+        if result.status == "failed":
+            result.reason = last_error(place / job.log) or result.reason
     result.attempts = max(result.attempts, job.attempts)  # a run counts itself, unless it fell before it could
     result.write(place)
     if (not ended_itself or timed_out) and "tensorboard" in logger_names(job.config.logger):
@@ -47,6 +51,14 @@ def read_or_new(place: Path, job: Job) -> RunResult:
         return RunResult("running", job.overrides, plain_settings(job.config), job.config.seed, name=job.name)
 
 
+def last_error(log: Path) -> str | None:
+    """The sentence with which a job ended before it could write a record: refused settings, a lost device."""
+    if not log.exists():
+        return None
+    last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+    return next((line.removeprefix("Error: ") for line in reversed(last) if line.startswith("Error: ")), None)
+
+
 def verdict(exit_code: int | None, stopped: bool) -> tuple[Status, str]:
     """Status and reason for a process that left no final record."""
     if stopped:
@@ -61,11 +73,10 @@ def verdict(exit_code: int | None, stopped: bool) -> tuple[Status, str]:
 
 
 def mark_unavailable(folder: Path, job: Job, reason: str) -> None:
-    """Leave a record for a job that this machine cannot run."""
-    place = folder / job.name
-    place.mkdir(parents=True, exist_ok=True)
-    settings = plain_settings(job.config)
-    RunResult("unavailable", job.overrides, settings, job.config.seed, name=job.name, reason=reason).write(place)
+    """Say so in the record of a job that this machine cannot run; what it reached elsewhere stays."""
+    result = read_or_new(folder / job.name, job)
+    result.status, result.reason, result.exit_code = "unavailable", reason, 1
+    result.write(folder / job.name)
     job.status = "unavailable"
 
 

@@ -127,6 +127,8 @@ class Pool:
         wait([process.process.sentinel for process in self.running.values()], LOOK_EVERY)
         now = time.monotonic()
         for number, process in self.running.items():
+            if not process.running:
+                continue
             if process.asked_to_stop is not None:
                 if now - process.asked_to_stop > GRACE:
                     process.stop(signal.SIGKILL)

@@ -52,9 +52,11 @@ def make_slots(launcher: LauncherConfig, configs: Sequence[Config]) -> list[Slot
     """Divide the machine.
 
     Raises:
-        ConfigError: jobs that ask for more than there is, or for GPUs of another number.
+        ConfigError: jobs that ask for more than there is, or for GPUs of another number, or GPUs where there is none.
     """
     visible = visible_gpus() if any(config.accelerator not in ("cpu", "mps") for config in configs) else []
+    if launcher.devices != "auto" and not visible and any(config.accelerator == "auto" for config in configs):
+        raise ConfigError(f"launcher.devices={launcher.devices} is not possible: torch finds no GPU here.")
     names = visible if launcher.devices == "auto" else chosen_gpus(launcher.devices, visible)
     if not names:
         return cpu_slots(launcher)

@@ -1,11 +1,14 @@
 """How GPUs become slots, on machines that torch is made to see."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from resnet_lightning.config import ConfigError, LauncherConfig
 from resnet_lightning.sweep import slots
-from resnet_lightning.sweep.slots import make_slots
+from resnet_lightning.sweep.launch import share_devices
+from resnet_lightning.sweep.slots import Slot, make_slots
 
 PARTS = ["MIG-a", "MIG-b", "MIG-c"]
 
@@ -37,7 +40,10 @@ def test_jobs_get_gpus_that_the_launcher_has_found(machine, slots_of):
     assert [(slot.visible_devices, slot.needs_gpu) for slot in slots_of()] == [("0", True), ("1", True)]
     machine(0)
     assert [(slot.visible_devices, slot.needs_gpu) for slot in slots_of()] == [(None, False)]
-    assert [(slot.visible_devices, slot.needs_gpu) for slot in slots_of(devices=[3])] == [("3", False)]  # untested
+    with pytest.raises(ConfigError, match=r"launcher\.devices=\[3\] is not possible: torch finds no GPU here"):
+        slots_of(devices=[3])
+    pretended = slots_of("accelerator=cpu", devices=[3])
+    assert [(slot.visible_devices, slot.needs_gpu) for slot in pretended] == [("3", False)]
 
 
 def test_numbers_count_the_visible_gpus(machine, slots_of):
@@ -73,3 +79,14 @@ def test_cores_are_shared_by_all_processes(machine, slots_of):
     assert {slot.threads for slot in slots_of()} == {8}
     assert {slot.threads for slot in slots_of("devices=4")} == {8}  # of each of the four processes
     assert len(slots_of("devices=4")) == 2
+
+
+def test_jobs_for_the_cpu_come_after_those_of_gpus_one_at_a_time_on_all_cores(machine, settings):
+    """Else the speed-up of a comparison of devices is one over a share of the cores, busy with feeding GPUs."""
+    jobs = [SimpleNamespace(config=settings(f"accelerator={kind}")) for kind in ("cpu", "gpu", "cpu")]
+    launcher = LauncherConfig("auto", 2, 1, None, None, 0)
+    machine(4)
+    gpus, cpu = share_devices(launcher, jobs)
+    assert gpus.jobs == [jobs[1]] and len(gpus.slots) == 8 and all(slot.needs_gpu for slot in gpus.slots)
+    assert cpu.jobs == [jobs[0], jobs[2]] and cpu.slots == [Slot("cpu", None, (), None)]
+    assert [len(share.jobs) for share in share_devices(launcher, [jobs[1]])] == [1]

@@ -1,0 +1,47 @@
+"""What the record of a job says in the end, whoever ended it; and which device a waiting job is for."""
+
+from dataclasses import replace
+
+import pytest
+
+from resnet_lightning.result import RunResult
+from resnet_lightning.sweep.launch import unavailable
+from resnet_lightning.sweep.outcome import mark_unavailable, settle
+from resnet_lightning.sweep.plan import plan_jobs
+
+
+@pytest.fixture
+def job(settings, tmp_path):
+    (job,) = plan_jobs(tmp_path, [(["lr=0.2"], settings("lr=0.2", "accelerator=cpu", "logger=none"))])
+    (tmp_path / job.name).mkdir()
+    return job
+
+
+def record(status: str, **fields) -> RunResult:
+    return RunResult(status, ["lr=0.2"], {}, 0, **fields)
+
+
+@pytest.mark.parametrize(("left", "status"), [("done", "done"), ("interrupted", "timeout"), ("running", "timeout")])
+def test_a_job_that_ended_by_itself_at_the_last_moment_keeps_its_result(job, tmp_path, left, status):
+    record(left, test={"accuracy": 0.9}).write(tmp_path / job.name)
+    assert settle(tmp_path, job, exit_code=0, timed_out=True, stopped=False).status == status
+
+
+def test_a_job_that_fell_before_its_record_says_why(job, tmp_path):
+    (tmp_path / job.name / job.log).write_text("Error: an old attempt\nmore\nError: device 1 is gone.\n")
+    result = settle(tmp_path, job, exit_code=1, timed_out=False, stopped=False)
+    assert (result.status, result.reason) == ("failed", "device 1 is gone.")
+
+
+def test_what_a_job_reached_elsewhere_stays_where_its_device_is_missing(job, tmp_path):
+    record("interrupted", attempts=2, epochs_done=7).write(tmp_path / job.name)
+    mark_unavailable(tmp_path, job, "there is no GPU")
+    left = RunResult.read(tmp_path / job.name)
+    assert (left.status, left.reason, left.attempts, left.epochs_done) == ("unavailable", "there is no GPU", 2, 7)
+
+
+def test_a_job_for_a_device_that_is_there_now_waits(job, tmp_path):
+    job.status = "unavailable"
+    assert not unavailable(tmp_path, job) and job.status == "waiting"
+    gpu = replace(job, config=replace(job.config, accelerator="mps"))
+    assert unavailable(tmp_path, gpu) and gpu.status == "unavailable"
