@@ -196,4 +196,5 @@ def made(comparison: Comparison) -> str:
     when = " to ".join(dict.fromkeys([days[0], days[-1]]))
     parts = [f"Run {when} with torch {' and '.join(torch)}"]
     parts += [f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"] if commits else []
-    return f"{', '.join(parts)}. Older commits and whatever else the machine did slowed the times, not the accuracies."
+    slower = "Older commits and whatever" if len(commits) > 1 else "Whatever"
+    return f"{', '.join(parts)}. {slower} else the machine did slowed the times, not the accuracies."
