@@ -164,7 +164,8 @@ def test_dry_run_lists_and_starts_nothing(sweep):
 def test_grown_grid_adds_jobs_and_a_changed_folder_is_refused(sweep):
     assert sweep.run("lr=0.1").returncode == 0
     grown = sweep.run("lr=0.1,0.2,0.2")
-    assert grown.returncode == 0 and "2 jobs, 1 finished before, 1 to run" in grown.stdout
+    assert grown.returncode == 0
+    assert "2 jobs (3 points of the grid, some of which compute the same), 1 finished before, 1 to run" in grown.stdout
     assert len(table(sweep)) == 2
     path = sweep.job(0.1) / "result.json"
     path.write_text(path.read_text().replace('"batch": 32', '"batch": 48'))
