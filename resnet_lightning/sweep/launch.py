@@ -41,14 +41,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
         if waiting:
             preload()
             prepare_data([job.config.data for job in waiting])
-            with Monitor(folder, len(waiting)) as monitor:
-                for share in shares:
-                    monitor.slots = len(share.slots)
-                    pool = Pool(folder, share.slots, launcher.job_timeout, launcher.retries, monitor)
-                    pool.run([job for job in share.jobs if job in waiting])
-                    stop_signal = pool.stop_signal
-                    if stop_signal is not None:
-                        break
+            stop_signal = run_pools(folder, shares, waiting, launcher)
         report(folder)
     if stop_signal is not None:
         return 128 + stop_signal
@@ -76,6 +69,18 @@ def share_devices(launcher: LauncherConfig, jobs: Sequence[Job]) -> list[Share]:
     if on_cpu and any(slot.needs_gpu for slot in slots):
         return [Share(others, slots), Share(on_cpu, [Slot("cpu", None, (), launcher.threads_per_job)])]
     return [Share(list(jobs), make_slots(launcher, [job.config for job in jobs]))]
+
+
+def run_pools(folder: Path, shares: Sequence[Share], waiting: Sequence[Job], launcher: LauncherConfig) -> int | None:
+    """Run what waits, one share after the other; returns the signal with which the user stopped it."""
+    with Monitor(folder, len(waiting)) as monitor:
+        for share in shares:
+            monitor.slots = len(share.slots)
+            pool = Pool(folder, share.slots, launcher.job_timeout, launcher.retries, monitor)
+            pool.run([job for job in share.jobs if job in waiting])
+            if pool.stop_signal is not None:
+                return pool.stop_signal
+    return None
 
 
 def unavailable(folder: Path, job: Job) -> bool:
