@@ -4,6 +4,7 @@ Only the text of the settings is read back, and composed and checked as if it ha
 somebody else can name a class or a function to call.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from resnet_lightning.checks import nearest
 from resnet_lightning.config import ConfigError
 from resnet_lightning.report.frame import PLAN_FILE
 from resnet_lightning.result import FILE_NAME, RunResult
-from resnet_lightning.text import quoted
 
 KEY = "resume="
 
@@ -33,7 +33,7 @@ def with_resumed(argv: Sequence[str]) -> list[str]:
     if len(folders) > 1 or {"-m", "--multirun"} & set(rest):
         raise ConfigError("resume= goes on with one run; a sweep goes on when its command is given again.")
     folder = Path(folders[0])
-    return [*recorded(folder), *rest, f"hydra.run.dir={quoted(folder)}"]
+    return [*recorded(folder), *rest, into(folder)]
 
 
 def recorded(folder: Path) -> list[str]:
@@ -63,3 +63,11 @@ def by_hydra(folder: Path) -> object:
         raise ConfigError(f"resume={folder} is not possible: {reason}") from error
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"resume={folder} is not possible: {path} is damaged.") from error
+
+
+def into(folder: Path) -> str:
+    """The argument with which a run lands in this folder, quoted where a character means something to Hydra."""
+    text = str(folder)
+    if not re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
+        text = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return f"hydra.run.dir={text}"

@@ -1,7 +1,4 @@
-"""Numbers as people read them, the same everywhere, and paths as Hydra reads them."""
-
-import re
-from pathlib import Path
+"""Numbers as people read them, the same everywhere."""
 
 
 def duration(seconds: float) -> str:
@@ -20,10 +17,3 @@ def percent(share: float) -> str:
 def count(number: int, noun: str) -> str:
     """``1 job``, ``2 jobs``, ``60,000 images``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def quoted(path: Path) -> str:
-    """A path as Hydra's grammar takes it: as it is, or in quotes where a character means something there."""
-    if re.fullmatch(r"[A-Za-z0-9_./+-]+", str(path)):
-        return str(path)
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -16,7 +16,8 @@ from resnet_lightning.config import Config, config_hash, is_place, plain_setting
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FINISHED, atomic_write, status_in
-from resnet_lightning.text import count, quoted
+from resnet_lightning.resume import into
+from resnet_lightning.text import count
 
 SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
 SWEEP_KEYS = ("name", "launcher", "dry_run", "hydra")  # these belong to the sweep, not to its jobs
@@ -124,7 +125,7 @@ def describe(folder: Path, job: Job) -> dict[str, Any]:
 
 def single_run(folder: Path, job: Job) -> list[str]:
     """The arguments with which this job runs alone, into the same folder."""
-    return [*job.overrides, f"hydra.run.dir={quoted(folder / job.name)}"]
+    return [*job.overrides, into(folder / job.name)]
 
 
 def listing(folder: Path, jobs: Sequence[Job]) -> str:
