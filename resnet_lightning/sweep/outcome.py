@@ -12,7 +12,8 @@ from resnet_lightning.sweep.plan import Job
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 REFUSED = 2  # exit code of a run whose settings cannot be
-LAST_LINES = 20  # of a log, where the sentence of the last attempt is
+SENTENCES = (1, REFUSED)  # exit codes with which the command ends after one; an old attempt's may be in the log too
+LAST_LINES = 20  # of a log, where that of the last attempt is
 RETRIED = ("failed", "crashed", "killed")  # out of memory, timeout and divergence would come again
 
 
@@ -33,7 +34,7 @@ def settle(folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopp
     elif not ended_itself:
         result.status, result.reason = verdict(exit_code, stopped)
         result.exit_code = 1
-        if result.status == "failed":
+        if result.status == "failed" and exit_code in SENTENCES:
             result.reason = last_error(place / job.log) or result.reason
     result.attempts = max(result.attempts, job.attempts)  # a run counts itself, unless it fell before it could
     result.write(place)

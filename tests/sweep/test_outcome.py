@@ -33,6 +33,12 @@ def test_a_job_that_fell_before_its_record_says_why(job, tmp_path):
     assert (result.status, result.reason) == ("failed", "device 1 is gone.")
 
 
+def test_a_job_that_vanished_does_not_take_the_sentence_of_an_old_attempt(job, tmp_path):
+    (tmp_path / job.name / job.log).write_text("Error: an old attempt\n")
+    result = settle(tmp_path, job, exit_code=0, timed_out=False, stopped=False)
+    assert (result.status, result.reason) == ("failed", "ended without a result (exit code 0)")
+
+
 def test_what_a_job_reached_elsewhere_stays_where_its_device_is_missing(job, tmp_path):
     record("interrupted", attempts=2, epochs_done=7).write(tmp_path / job.name)
     mark_unavailable(tmp_path, job, "there is no GPU")
