@@ -22,8 +22,8 @@ FLAT = (
 def columns(config: Config, choices: dict[str, str], overrides: list[str]) -> dict[str, bool | int | float | str]:
     """Settings of a run as the tab shows them: choices, the flat keys, and what else was set on the command line."""
     keys = [item.lstrip("+~").partition("=")[0] for item in overrides]
-    left_out = (key in CHOICES or key.startswith(("hydra", "launcher.")) for key in keys)
-    others = [key for key, out in zip(keys, left_out, strict=True) if not out and not is_place(key, config.data.name)]
+    own = [key for key in keys if key not in CHOICES and not key.startswith(("hydra", "launcher."))]
+    others = [key for key in own if not is_place(key, config.data.name)]
     found: dict[str, Any] = {key: choices[key] for key in GROUPS if key in choices}
     for key in dict.fromkeys([*FLAT, *others]):
         found[key] = value_of(config, key)

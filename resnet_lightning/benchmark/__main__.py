@@ -112,8 +112,8 @@ def machine_line(arguments: Sequence[str], asked: Asked) -> str:
         f"`python -m resnet_lightning.benchmark {' '.join(arguments)}`\n\n"
         f"{device}, {count(torch.get_num_threads(), 'thread')}; "
         f"torch {versions['torch']}, lightning {versions['lightning']}, {versions['system']}; "
-        f"{datetime.date.today().isoformat()}. Median of {asked.effort.rounds} round(s), the ways in turn; ratios are "
-        f"medians of the ratios within a round, with the smallest and the largest.{warning}"
+        f"{datetime.date.today().isoformat()}. Median of {count(asked.effort.rounds, 'round')}, the ways in turn; "
+        f"ratios are medians of the ratios within a round, with the smallest and the largest.{warning}"
     )
 
 

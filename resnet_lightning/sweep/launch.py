@@ -68,7 +68,7 @@ def share_devices(launcher: LauncherConfig, jobs: Sequence[Job]) -> list[Share]:
     slots = make_slots(launcher, [job.config for job in others or on_cpu])
     if on_cpu and any(slot.needs_gpu for slot in slots):
         return [Share(others, slots), Share(on_cpu, [Slot("cpu", None, (), launcher.threads_per_job)])]
-    return [Share(list(jobs), make_slots(launcher, [job.config for job in jobs]))]
+    return [Share(list(jobs), slots)]
 
 
 def run_pools(folder: Path, shares: Sequence[Share], waiting: Sequence[Job], launcher: LauncherConfig) -> int | None:

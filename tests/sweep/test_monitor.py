@@ -10,7 +10,7 @@ from resnet_lightning.sweep.monitor import Monitor
 
 @pytest.mark.parametrize(("before", "left"), [(0, "10.0 s"), (6, "20.0 s")])
 def test_time_left_is_that_of_this_attempt(tmp_path, monkeypatch, before, left):
-    """Ten epochs, eight done after 40 s (all of them now, or two of them and six before a kill)."""
+    """Of ten epochs eight are done: all of them now, in 40 s, or two of them, in 20 s, and six before a kill."""
     clock = [0.0]
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
     job = SimpleNamespace(name="a", label="a", attempts=1, config=SimpleNamespace(epochs=10, epochs_scale=1.0))
