@@ -6,8 +6,9 @@ from pathlib import Path
 from resnet_lightning.config import Config
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.models.summary import summary
+from resnet_lightning.report.labels import threads_text
 from resnet_lightning.result import RunResult
-from resnet_lightning.text import count, duration, percent
+from resnet_lightning.text import duration, percent
 
 
 def opening_lines(config: Config, result: RunResult, data: ImageDataModule) -> str:
@@ -18,7 +19,7 @@ def opening_lines(config: Config, result: RunResult, data: ImageDataModule) -> s
     lines = [
         summary(result.model, data.image_shape),
         f"data        {data.config.name}: {counts['train']:,} training, {held_out}, {counts['test']:,} test images",
-        f"device      {result.device}, precision {result.precision}, {count(result.threads or 1, 'thread')}",
+        f"device      {result.device}, precision {result.precision}, {threads_text(result.threads)}",
     ]
     parts = [f"moving average of the weights (decay {config.ema:g} a step)"] if config.ema else []
     parts += ["mean over each image and its mirror image"] if config.tta == "flip" else []
