@@ -174,7 +174,7 @@ def test_all_reports_scaled_down(data_root, tmp_path):
     if not place:
         pytest.skip("needs the files of CIFAR-10, and RESNET_LIGHTNING_DATA to say where they are")
     command = [sys.executable, "-m", "resnet_lightning.reproduce", "scale=0.02", "epochs_scale=0.02"]
-    command += ["data.test_limit=1000", "accelerator=cpu"]
+    command += ["data.test_limit=1000", "accelerator=cpu", "launcher.jobs_per_device=2", "launcher.threads_per_job=1"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=7200)
     again = subprocess.run(command, cwd=tmp_path, check=True, timeout=600, capture_output=True, text=True)
     assert "start " not in again.stdout
