@@ -1,17 +1,22 @@
 """``python -m resnet_lightning.benchmark``: how fast this machine trains, beside what people would use instead."""
 
 import datetime
+import math
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from resnet_lightning.benchmark.rounds import Effort, Row, noted
-from resnet_lightning.checks import choose
-from resnet_lightning.config import ConfigError, DataError
+from resnet_lightning.checks import choose, nearest
+from resnet_lightning.config import Config, ConfigError, DataError
 from resnet_lightning.text import count
 
-SECTIONS = ("training", "plain", "input", "overhead", "scaling")
+SECTIONS = ("training", "plain", "input", "overhead", "launcher", "scaling")
 HELP = """\
 usage: python -m resnet_lightning.benchmark [only=training,plain] [rounds=5] [key=value ...]
        python -m resnet_lightning.benchmark recommend=true model=resnet18 data=cifar10 [batch=128] [key=value ...]
@@ -23,11 +28,12 @@ minimum and maximum, ratios within a round. Nothing else should run meanwhile.
                            plain      against plain loops: torchvision data set, PIL transforms, DataLoader, float32
                            input      loader and augmentation against torchvision (PIL and v2) and kornia
                            overhead   of our Trainer set-up in a step, start of a run, loading of the data sets
+                           launcher   what a sweep costs besides the training, beside Hydra's basic launcher
                            scaling    as batch, data set, image size and depth grow
              (default: all of them)
   rounds     how often each way has its turn (default: 5)
   seconds    how long each turn is, about (default: 3)
-  folder     of the two files (default: outputs/benchmark)
+  folder     of the two files (default: outputs/benchmark, with recommend=true outputs/recommend)
   quick      true makes everything tiny but a model or experiment that is named: to see that it works, the figures
              mean nothing
   recommend  true prints the settings that train this network fastest here, with the commands
@@ -38,10 +44,10 @@ minimum and maximum, ratios within a round. Nothing else should run meanwhile.
 A training step is forward, loss, backward and optimizer: scheduler, ema, label_smoothing and gradient_clip are no part
 of it. Precision and compile are what training and recommend compare: these settings say nothing there.
 What does not work here is left out, with a sentence that says so.
-What the launcher of a sweep costs: python -m resnet_lightning.benchmark.launcher
-Exit codes: 0 done, 1 data missing or damaged, 2 bad setting, 130 interrupted (finished sections are written).
+Exit codes: 0 done, 1 data missing or damaged or no room for the files, 2 bad setting, 130 interrupted (finished
+sections are written).
 """
-OWN = {"only": "", "rounds": "5", "seconds": "3", "folder": "outputs/benchmark", "quick": "false", "recommend": "false"}
+OWN = {"only": "", "rounds": "5", "seconds": "3", "folder": "", "quick": "false", "recommend": "false"}
 MACHINE = ("data.root", "accelerator", "threads")  # settings that every section takes
 TINY = ["model=resnet10", "model.widths=[4,8,8]"]
 STANDARD = ["model=resnet18", "data=cifar10", "augment=crop_flip"]  # where the user names no model and no experiment
@@ -72,6 +78,7 @@ def parse(arguments: Sequence[str]) -> Asked:
     pairs = [argument.partition("=") for argument in arguments]
     own = OWN | {key: value for key, _, value in pairs if key in OWN}
     rest = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in OWN]
+    check_keys(rest)
     for key in ("quick", "recommend"):
         choose(key, own[key], ("true", "false"))
     sections = [name for name in own["only"].split(",") if name] or list(SECTIONS)
@@ -84,7 +91,33 @@ def parse(arguments: Sequence[str]) -> Asked:
     if not any(argument.startswith(("model=", "experiment=")) for argument in rest):
         settings = [*(TINY if quick else STANDARD), *rest]
     machine = [argument for argument in rest if argument.partition("=")[0] in MACHINE]
-    return Asked(sections, effort, Path(own["folder"]), own["recommend"] == "true", settings, machine)
+    recommend = own["recommend"] == "true"
+    folder = Path(own["folder"] or ("outputs/recommend" if recommend else "outputs/benchmark"))
+    return Asked(sections, effort, folder, recommend, settings, machine)
+
+
+def check_keys(rest: Sequence[str]) -> None:
+    """A key of this command that is mistyped; the settings of a run have their own check."""
+    for argument in rest:
+        key = argument.partition("=")[0]
+        meant = nearest(key, OWN)
+        if meant and not nearest(key, Config.__annotations__) and "." not in key:
+            raise ConfigError(
+                f"There is no setting {key}.{meant} All of them: python -m resnet_lightning.benchmark --help"
+            )
+
+
+def make_folder(folder: Path) -> None:
+    """
+    Raises:
+        ConfigError: it cannot be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"folder={folder} is not possible: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"folder={folder} is not possible: nothing can be written there.")
 
 
 def positive(key: str, text: str) -> float:
@@ -92,7 +125,7 @@ def positive(key: str, text: str) -> float:
         value = float(text) if key == "seconds" else int(text)
     except ValueError:
         value = 0
-    if value <= 0:
+    if not 0 < value < math.inf:
         raise ConfigError(f"{key}={text} is not possible: it must be a number above 0.")
     return value
 
@@ -106,13 +139,17 @@ def machine_line(arguments: Sequence[str], asked: Asked) -> str:
     from resnet_lightning.benchmark.training import device_of
 
     versions = hardware.versions()
-    device = hardware.device_name(device_of(compose(asked.settings)))
+    device = device_of(compose(asked.settings))
+    names = [hardware.device_name(device), *([hardware.cpu_name()] if device.type == "cuda" else [])]
+    libraries = [f"{name} {versions[name]}" for name in ("torch", "torchvision", "lightning")]
+    if find_spec("kornia"):
+        libraries.append(f"kornia {version('kornia')}")
     warning = "\n\n**quick=true: these figures mean nothing.**" if asked.effort.quick else ""
     return (
-        f"`python -m resnet_lightning.benchmark {' '.join(arguments)}`\n\n"
-        f"{device}, {count(torch.get_num_threads(), 'thread')}; "
-        f"torch {versions['torch']}, lightning {versions['lightning']}, {versions['system']}; "
-        f"{datetime.date.today().isoformat()}. Median of {count(asked.effort.rounds, 'round')}, the ways in turn; "
+        f"`python -m resnet_lightning.benchmark {shlex.join(arguments)}`\n\n"
+        f"{' and '.join(names)}, {count(torch.get_num_threads(), 'thread')}; "
+        f"{', '.join(libraries)}, {versions['system']}; {datetime.date.today().isoformat()}. "
+        "Medians over rounds in which the ways have their turns; "
         f"ratios are medians of the ratios within a round, with the smallest and the largest.{warning}"
     )
 
@@ -121,6 +158,7 @@ def measures(asked: Asked) -> dict[str, Callable[[], tuple[list[Row], list[str]]
     """What each section calls; imports torch."""
     from resnet_lightning.benchmark.against_plain import measure_plain
     from resnet_lightning.benchmark.inputs import measure_input
+    from resnet_lightning.benchmark.launcher import measure_launcher
     from resnet_lightning.benchmark.ours import compose
     from resnet_lightning.benchmark.overhead import measure_overhead
     from resnet_lightning.benchmark.scaling import measure_scaling
@@ -132,6 +170,7 @@ def measures(asked: Asked) -> dict[str, Callable[[], tuple[list[Row], list[str]]
         "plain": lambda: measure_plain(asked.machine, asked.effort),
         "input": lambda: measure_input(config, asked.effort),
         "overhead": lambda: measure_overhead(config, asked.machine, asked.effort),
+        "launcher": lambda: measure_launcher(config, asked.machine, asked.effort),
         "scaling": lambda: measure_scaling(asked.machine, asked.effort),
     }
 
@@ -163,10 +202,13 @@ def advise(arguments: Sequence[str], asked: Asked) -> None:
     from resnet_lightning.benchmark.write import group_table, write
 
     advice = recommend(asked.settings, asked.effort)
-    write(asked.folder, machine_line(arguments, asked), advice.rows, [])
+    sentences = "\n".join(f"- {line}" for line in advice.lines)
+    commands = "\n".join(advice.commands)
+    head = f"{machine_line(arguments, asked)}\n\n## Recommended\n\n{sentences}\n\n```\n{commands}\n```"
+    write(asked.folder, head, advice.rows, [])
     for group in dict.fromkeys(row.group for row in advice.rows):
         print(group_table([row for row in advice.rows if row.group == group]), end="\n\n")
-    print("\n".join(advice.lines))
+    print("\n".join([*advice.lines, commands, str(asked.folder / "benchmark.md")]))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -178,15 +220,21 @@ def main(arguments: Sequence[str]) -> int:
         from resnet_lightning import hardware
         from resnet_lightning.benchmark.ours import compose
         from resnet_lightning.benchmark.timing import torch_flags
+        from resnet_lightning.cli import check_machine
 
         hardware.keep_freed_memory()
         config = compose(asked.settings)
+        check_machine([config], elsewhere=False)
+        make_folder(asked.folder)
         hardware.set_threads(config.threads, 1)
         with torch_flags(of_a_run=hardware.pick_accelerator(config.accelerator) == "cuda"):
             (advise if asked.recommend else measure)(arguments, asked)
     except (ConfigError, DataError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
+    except OSError as error:  # the disk is full: the tables are on the screen
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch.utils.data import Dataset
 
 from resnet_lightning.benchmark import plain
-from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
+from resnet_lightning.benchmark.ours import LEAST_STEPS, WARM_UP, OurTraining, compose
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
 from resnet_lightning.benchmark.timing import mean_seconds, torch_flags
 from resnet_lightning.benchmark.training import build_network, compile_each_shape, device_of
@@ -63,7 +63,7 @@ def plain_way(config: Config, workers: int, effort: Effort) -> Way:
                 next(steps)
             return mean_seconds(partial(next, steps), count, device)
 
-    count = max(2, round(effort.seconds / max(seconds_a_step(3), 1e-6)))
+    count = max(LEAST_STEPS, round(effort.seconds / max(seconds_a_step(3), 1e-6)))
     return lambda: config.batch / seconds_a_step(count)
 
 

@@ -4,6 +4,7 @@ Every library draws other parameters for every image: torchvision's transforms, 
 image, as in a DataLoader; kornia and ours take a batch.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -26,7 +27,7 @@ from resnet_lightning.data.loader import Batch, TrainLoader
 from resnet_lightning.hardware import pick_precision
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-BATCH, IMAGES = 128, 4096
+BATCH, IMAGES, MOST_BYTES = 128, 4096, 2**28
 JITTER = ColorJitterConfig(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1)
 TOGGLES: dict[str, dict[str, Any]] = {
     "crop and flip": {"random_crop": 4, "horizontal_flip": 0.5},
@@ -170,8 +171,14 @@ def makers_of(
     return {name: partial(way, make) for name, make in work.items()}
 
 
+def noise(shape: tuple[int, int, int], least: int, most: int = IMAGES) -> Tensor:
+    """(N, C, H, W) uint8: ``most`` of them, or as many as a quarter of a gigabyte holds, but ``least`` at any rate."""
+    count = max(least, min(most, MOST_BYTES // math.prod(shape)))
+    return torch.randint(0, 256, (count, *shape), dtype=torch.uint8)
+
+
 def measure_toggles(size: int, device: torch.device, effort: Effort, missing: list[str]) -> list[Row]:
-    images = torch.randint(0, 256, (256 if effort.quick else IMAGES, 3, size, size), dtype=torch.uint8)
+    images = noise((3, size, size), BATCH, 2 * BATCH if effort.quick else IMAGES)
     found = []
     for name, toggles in TOGGLES.items():
         if effort.quick and name not in QUICK:
@@ -189,7 +196,7 @@ def where(device: torch.device) -> str:
 def measure_share(config: Config, effort: Effort, missing: list[str]) -> list[Row]:
     """Loader and augmentation of the user's settings beside the training step that they feed, on as many threads."""
     device = device_of(config)
-    images = torch.randint(0, 256, (max(config.batch, IMAGES), *image_shape(config)), dtype=torch.uint8)
+    images = noise(image_shape(config), config.batch)
     variant = Variant(pick_precision(config.precision, device.type), "channels_last", False)
     makers: dict[str, Callable[[], Way]] = {
         "training step": lambda: rate(variant_step(config, variant, device), 1.0, effort.seconds, device),

@@ -21,6 +21,7 @@ from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
 from resnet_lightning.training.lines import lines_of
 
 WARM_UP = 3  # steps that are not timed
+LEAST_STEPS = 4  # of a turn, however long one takes
 
 
 def compose(arguments: Sequence[str]) -> Config:
@@ -108,4 +109,4 @@ class OurTraining:
         """Warm up, and say how many steps fit into ``seconds``."""
         self.step_seconds(2)
         most = len(self.every_image) // self.config.batch - WARM_UP
-        return min(most, max(4, round(seconds / self.step_seconds(3))))
+        return min(most, max(LEAST_STEPS, round(seconds / self.step_seconds(3))))

@@ -1,10 +1,5 @@
-"""What is not training: our Trainer set-up in each step, the start of a process, the loading of a data set.
+"""What is not training: our Trainer set-up in each step, the start of a process, the loading of a data set."""
 
-The cost of a sweep's launcher is measured by ``python -m resnet_lightning.benchmark.launcher``.
-"""
-
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.nn import functional as F
 
 from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, StepClock, compose
 from resnet_lightning.benchmark.rounds import Effort, Row, interleave, noted, rows
-from resnet_lightning.benchmark.timing import finish, mean_seconds, one_thread
+from resnet_lightning.benchmark.timing import command_seconds, finish, mean_seconds, one_thread
 from resnet_lightning.benchmark.training import autocast, build_network, device_of, place
 from resnet_lightning.config import Config, DataError
 from resnet_lightning.data import cache
@@ -93,6 +89,7 @@ def lightning_alone(training: OurTraining) -> Callable[[int], float]:
             limit_val_batches=0,
             logger=False,
             callbacks=[clock],
+            plugins=[LightningEnvironment()],  # as ours: else a SLURM job counts SLURM's processes
             enable_progress_bar=False,
             enable_model_summary=False,
         )
@@ -128,11 +125,9 @@ def measure_start(machine: list[str], effort: Effort) -> list[Row]:
     arguments = [*TINY, *machine, "data.train_limit=64", "data.test_limit=64", "data.val_size=64", "epochs=1"]
     for _ in range(effort.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "resnet_lightning", *arguments, f"hydra.run.dir={folder}/run"]
-            start = time.perf_counter()
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-            figures["whole command"].append(time.perf_counter() - start)
+            seconds = command_seconds([*arguments, f"hydra.run.dir={folder}/run"], Path(folder))
             result = RunResult.read(Path(folder) / "run")
+        figures["whole command"].append(seconds)
         figures["process start to first step"].append(result.startup_seconds or float("nan"))
     return rows("overhead", "start of a run", "s", figures)
 
@@ -155,7 +150,7 @@ def measure_loading(name: str, config: Config, effort: Effort) -> list[Row]:
 
 
 def measure_overhead(config: Config, machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
-    machine = [f"data.root={Path(config.data.root).absolute()}", *machine]
+    machine = [*machine, f"data.root={Path(config.data.root).absolute()}"]  # the last one counts
     found: list[Row] = []
     missing: list[str] = []
     with noted("A step of a tiny network", missing), one_thread():

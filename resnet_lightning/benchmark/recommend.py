@@ -2,11 +2,13 @@
 
 import multiprocessing
 import queue
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from threading import BrokenBarrierError
+from typing import Any, NamedTuple, cast
 
 import torch
 
@@ -19,17 +21,32 @@ from resnet_lightning.config import Config, ConfigError
 from resnet_lightning.text import count
 
 WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
-BATCHES = (32, 64, 128, 256, 512)
-MOST_JOBS = 8
-LONGEST = 600  # seconds until a job is given up
+MOST_JOBS_ON_GPU = 8
+LONGEST = 600  # seconds until jobs are given up
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The settings that train fastest, and what they are compared with."""
+    """The settings that train fastest, and what they are compared with.
+
+    Attributes:
+        lines: the settings in words, what they cost, and what does not work here.
+        commands: a single run with them, and a sweep.
+    """
 
     rows: list[Row]
-    lines: list[str]  # the settings in words, then the commands
+    lines: list[str]
+    commands: list[str]
+
+
+class Share(NamedTuple):
+    """How the cores are shared: so many jobs at the same time, of so many threads each."""
+
+    jobs: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{count(self.jobs, 'job')} of {count(self.threads, 'thread')}"
 
 
 def simplest_of_the_best(speeds: Mapping[Any, float]) -> Any:
@@ -53,12 +70,15 @@ def speeds_of(
 
 
 def compile_note(eager: Prepared, compiled: Prepared, eager_speed: float, compiled_speed: float) -> str:
-    """When compiling has paid for itself."""
+    """When compiling has paid for itself, at the earliest: a run compiles for its evaluation too."""
     cost = compiled.warm_up - eager.warm_up
     if cost <= 0:
         return "compile=true costs nothing that could be measured here."
     images = cost / (1 / eager_speed - 1 / compiled_speed)
-    return f"compile=true costs {cost:.0f} s at the first start, and pays from {images:,.0f} training images on."
+    return (
+        f"compile=true costs at least {cost:.0f} s at the first start, and pays from {images:,.0f} training images on "
+        "at the earliest: compiling for the evaluation is not counted."
+    )
 
 
 def best_variant(config: Config, effort: Effort) -> tuple[Variant, list[Row], list[str]]:
@@ -77,11 +97,18 @@ def best_variant(config: Config, effort: Effort) -> tuple[Variant, list[Row], li
     return best, rows("recommend", group, "images/s", figures), notes
 
 
+def batches(kind: str, config: Config, effort: Effort) -> list[int]:
+    """Powers of two from 32, but no larger than the data."""
+    largest = 64 if effort.quick else 512 if kind == "cpu" else 4096
+    sizes = [2**power for power in range(5, 13) if 2**power <= largest]
+    return [size for size in sizes if size <= (config.data.train_limit or largest)] or [config.batch]
+
+
 def best_batch(config: Config, variant: Variant, effort: Effort) -> tuple[int, list[Row], list[str]]:
     device, group = device_of(config), f"{config.model.name}: batch"
     ways: dict[int, Way] = {}
     notes: list[str] = []
-    for batch in BATCHES[:2] if effort.quick else BATCHES:
+    for batch in batches(device.type, config, effort):
         prepared, problems = prepare(replace(config, batch=batch), [variant], device, effort)
         notes += problems
         if variant in prepared:
@@ -93,7 +120,7 @@ def best_batch(config: Config, variant: Variant, effort: Effort) -> tuple[int, l
 
 
 def job(arguments: list[str], variant: Variant, threads: int, seconds: float, begin: Any, results: Any) -> None:
-    """One of several at the same time: images/s, measured while the others measure too."""
+    """One of several at the same time: puts images/s, measured while the others measure too, or why there are none."""
     hardware.keep_freed_memory()
     torch.set_num_threads(threads)
     try:
@@ -105,13 +132,19 @@ def job(arguments: list[str], variant: Variant, threads: int, seconds: float, be
             times = repetitions(step, seconds, device)
             begin.wait()
             results.put(config.batch / mean_seconds(step, times, device))
-    except Exception:  # out of memory: the others need not wait
+    except BrokenBarrierError:  # another one says why
+        results.put("")
+    except Exception as error:  # out of memory: the others need not wait
+        results.put(f"{type(error).__name__}: {error}")
         begin.abort()
-        results.put(0.0)
 
 
 def together(arguments: list[str], variant: Variant, jobs: int, threads: int, seconds: float) -> float:
-    """Images/s of all of ``jobs`` processes that train at the same time on the same device; 0 if they do not fit."""
+    """Images/s of all of ``jobs`` processes that train at the same time on the same device.
+
+    Raises:
+        RuntimeError: they do not fit.
+    """
     context = multiprocessing.get_context("spawn")
     begin, results = context.Barrier(jobs), context.Queue()
     work = (arguments, variant, threads, seconds, begin, results)
@@ -119,31 +152,39 @@ def together(arguments: list[str], variant: Variant, jobs: int, threads: int, se
     for process in processes:
         process.start()
     try:
-        speeds = [results.get(timeout=LONGEST) for _ in processes]
-        for process in processes:
-            process.join()
-    except queue.Empty:  # one was killed
-        return 0.0
+        answers = [answer_of(processes, results) for _ in processes]
     finally:
         for process in processes:
             process.kill()
-    return sum(speeds) if all(speeds) else 0.0
+            process.join()  # a GPU has its memory back only then
+    if reason := next((answer for answer in answers if answer and isinstance(answer, str)), ""):
+        raise RuntimeError(reason)
+    return sum(map(float, answers))
 
 
-def shares(kind: str, cores: int) -> list[tuple[int, int]]:
-    """(jobs, threads of each) to compare: all cores for one job, half of them, then all for two, four ..."""
-    most = cores if kind == "cpu" else 4
-    single = [(1, cores), (1, cores // 2)] if cores > 1 else [(1, cores)]
-    return single + [(jobs, max(1, cores // jobs)) for jobs in (2, 4, MOST_JOBS) if jobs <= most]
+def answer_of(processes: Sequence[Any], results: Any) -> float | str:
+    """The next answer; a sentence where a process ends without one, killed for its memory perhaps."""
+    for _ in range(LONGEST):
+        try:
+            return cast(float | str, results.get(timeout=1))
+        except queue.Empty:
+            killed = [process.exitcode for process in processes if process.exitcode]
+            if killed:
+                return f"a job ended with exit code {killed[0]}"
+    return f"a job was not done after {LONGEST} s"
 
 
-def share_text(jobs: int, threads: int) -> str:
-    return f"{count(jobs, 'job')} of {count(threads, 'thread')}"
+def shares(kind: str, cores: int) -> list[Share]:
+    """Those to compare: all cores for one job, half of them, a quarter ..., then all of them for two, four ..."""
+    most = cores if kind == "cpu" else MOST_JOBS_ON_GPU
+    halved = [cores >> power for power in range(cores.bit_length())]
+    doubled = [2**power for power in range(1, most.bit_length())]
+    return [Share(1, threads) for threads in halved] + [Share(jobs, max(1, cores // jobs)) for jobs in doubled]
 
 
 def best_share(
     arguments: list[str], config: Config, variant: Variant, effort: Effort
-) -> tuple[tuple[int, int], int, list[Row], list[str]]:
+) -> tuple[Share, int, list[Row], list[str]]:
     """The share that is best for a sweep, the threads that are best for a single run; rows and notes."""
     group = f"{config.model.name}: jobs at the same time, images/s of all"
     ways = {
@@ -152,10 +193,9 @@ def best_share(
     }
     notes: list[str] = []
     speeds, figures = speeds_of(group, ways, min(effort.rounds, 3), notes)
-    named = {share_text(*share): figures[str(share)] for share in speeds}
-    single = {threads: speed for (jobs, threads), speed in speeds.items() if jobs == 1}
+    single = {share.threads: speed for share, speed in speeds.items() if share.jobs == 1}
     threads = simplest_of_the_best(single) if single else torch.get_num_threads()
-    return simplest_of_the_best(speeds), threads, rows("recommend", group, "images/s", named), notes
+    return simplest_of_the_best(speeds), threads, rows("recommend", group, "images/s", figures), notes
 
 
 def without(arguments: Sequence[str], *keys: str) -> list[str]:
@@ -178,19 +218,22 @@ def recommend(arguments: list[str], effort: Effort) -> Advice:
         release(device)
     chosen = [*without(arguments, "precision", "compile", "threads", "batch"), f"batch={batch}"]
     eager = variant._replace(compiled=False)  # the share of the cores hardly depends on it, and several would compile
-    (jobs, threads), threads_of_one, more, problems = best_share(chosen, config, eager, effort)
-    text = " ".join([*chosen, *variant_settings(variant)])
+    share, threads, more, problems = best_share(chosen, config, eager, effort)
     compiled = "compiled" if variant.compiled else "not compiled"
-    lines = [
-        f"precision {variant.precision}, {compiled}, batch {batch}; a single run on {count(threads_of_one, 'thread')}, "
-        f"a sweep as {share_text(jobs, threads)} a device.",
-        *notes,
-        *problems,
-        f"python -m resnet_lightning {text} threads={threads_of_one}",
-        f"python -m resnet_lightning --multirun {text} seed=0,1,2 launcher.jobs_per_device={jobs} "
-        f"launcher.threads_per_job={threads}",
+    summary = (
+        f"precision {variant.precision}, {compiled}, batch {batch}; a single run on {count(threads, 'thread')}, "
+        f"a sweep as {share} a device."
+    )
+    chosen += variant_settings(variant)
+    return Advice(found + more, [summary, *notes, *problems], commands(chosen, share, threads))
+
+
+def commands(chosen: list[str], share: Share, threads: int) -> list[str]:
+    of_sweep = ["seed=0,1,2", f"launcher.jobs_per_device={share.jobs}", f"launcher.threads_per_job={share.threads}"]
+    return [
+        f"python -m resnet_lightning {shlex.join([*chosen, f'threads={threads}'])}",
+        f"python -m resnet_lightning --multirun {shlex.join([*chosen, *of_sweep])}",
     ]
-    return Advice(found + more, lines)
 
 
 def variant_settings(variant: Variant) -> list[str]:

@@ -4,6 +4,7 @@ Time is measured in turn in one process; memory, of which a process only knows t
 """
 
 import multiprocessing
+import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -24,6 +25,7 @@ from resnet_lightning.benchmark.training import (
     random_batch,
     training_flops,
 )
+from resnet_lightning.benchmark.write import number
 
 SMALL = ["model=resnet10", "model.widths=[16,32,64]", "data=cifar10"]
 # group -> (unit, case -> settings); a step is divided by its images, or by the operations where these grow
@@ -84,12 +86,17 @@ def memory_notes(
     return notes
 
 
-def divisor(arguments: list[str], unit: str) -> float:
-    """Images of a step, or its millions of operations."""
+def mflop_an_image(arguments: list[str]) -> float:
     config = compose(arguments)
-    if unit != "ns a MFLOP":
-        return float(config.batch)
-    return config.batch * training_flops(build_network(config), image_shape(config)) / 1e6
+    return training_flops(build_network(config), image_shape(config)) / 1e6
+
+
+def per_operation(
+    images: dict[str, list[float]], settings: dict[str, list[str]]
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Microseconds an image as nanoseconds a million operations, and notes that keep what they were."""
+    figures = {case: [1e3 * value / mflop_an_image(settings[case]) for value in images[case]] for case in images}
+    return figures, {case: f"{number(statistics.median(values))} us an image" for case, values in images.items()}
 
 
 def measure_steps(group: str, machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
@@ -100,12 +107,16 @@ def measure_steps(group: str, machine: list[str], effort: Effort, missing: list[
     steps: dict[str, Callable[[], Work]] = {case: partial(step_of, settings[case]) for case in chosen}
 
     def way(case: str) -> Way:
-        return rate(steps[case](), divisor(settings[case], unit), effort.seconds, device)
+        return rate(steps[case](), compose(settings[case]).batch, effort.seconds, device)
 
     figures = compare(group, {case: partial(way, case) for case in chosen}, effort.rounds, missing)
-    scale = 1e9 if unit.startswith("ns") else 1e6
-    figures = {case: [scale / value for value in values] for case, values in figures.items()}
-    return rows("scaling", group, unit, figures, memory_notes(group, steps, device, missing))
+    notes: dict[str, str] = {}
+    figures = {case: [1e6 / value for value in values] for case, values in figures.items()}
+    if unit == "ns a MFLOP":
+        figures, notes = per_operation(figures, settings)
+    memory = memory_notes(group, steps, device, missing)
+    together = {case: ", ".join(filter(None, (notes.get(case), memory.get(case)))) for case in figures}
+    return rows("scaling", group, unit, figures, together)
 
 
 def measure_data_sizes(machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:

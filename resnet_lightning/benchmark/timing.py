@@ -2,9 +2,12 @@
 
 import gc
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,3 +89,19 @@ def rate(work: Work, amount: float, seconds: float, device: torch.device) -> Cal
     """A way of measuring: ``amount`` (images, operations) a second; warm when it is returned."""
     count = repetitions(work, seconds, device)
     return lambda: amount / mean_seconds(work, count, device)
+
+
+def command_seconds(arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None) -> float:
+    """Seconds that ``python -m resnet_lightning`` takes with these arguments, started in ``folder``.
+
+    Raises:
+        RuntimeError: it failed, with the last line that it said.
+    """
+    command = [sys.executable, "-m", "resnet_lightning", *arguments]
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise RuntimeError(said[-1] if said else f"exit code {done.returncode}")
+    return seconds

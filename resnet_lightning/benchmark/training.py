@@ -1,6 +1,5 @@
 """Training throughput of one network: precision x memory format x compile, beside what the hardware can do at all."""
 
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,7 +32,7 @@ class Variant(NamedTuple):
 
 def precisions(kind: str) -> list[str]:
     """What is sensible here: 32, 16 on a GPU, bf16 where the hardware has units for it."""
-    return ["32", *(["16"] if kind == "cuda" else []), *(["bf16"] if hardware.computes_in_bf16(kind) else [])]
+    return ["32", *(["16"] if kind in ("cuda", "mps") else []), *(["bf16"] if hardware.computes_in_bf16(kind) else [])]
 
 
 def variants(kind: str, compiled: Sequence[bool] = (False, True)) -> list[Variant]:
@@ -165,22 +164,21 @@ def prepare(
 
 def peak_shares(
     speeds: Mapping[str, Sequence[float]], peaks: Mapping[str, Sequence[float]], flops: int
-) -> dict[str, str]:
-    """A note for each variant: its share of the faster peak, as the median of the shares within a round.
+) -> dict[str, list[float]]:
+    """For each variant, round by round: its share, in percent, of the faster peak of its precision in that round.
 
     Args:
         speeds: images/s of each variant, round by round.
         peaks: GFLOP/s of what ``peak_work`` names, round by round.
     """
-    notes = {}
+    shares = {}
     for case, values in speeds.items():
         precision = case.split(",")[0]
         of_precision = [values for name, values in peaks.items() if name.endswith(f", {precision}")]
         best = [max(together) for together in zip(*of_precision, strict=True)]
         if best:
-            share = statistics.median(ratios(values, best)) * flops / 1e7
-            notes[case] = f"{share:.0f} % of the peak in this precision"
-    return notes
+            shares[case] = [ratio * flops / 1e7 for ratio in ratios(values, best)]
+    return shares
 
 
 def measure_training(config: Config, effort: Effort) -> tuple[list[Row], list[str]]:
@@ -194,5 +192,7 @@ def measure_training(config: Config, effort: Effort) -> tuple[list[Row], list[st
     group = f"{config.model.name}, batch {config.batch}, {'x'.join(map(str, shape))}, {flops / 1e6:,.0f} MFLOP an image"
     figures = interleave(group, ways, effort.rounds, missing)
     peaks = {name: figures.pop(name) for name in peak_names if name in figures}
-    peak_rows = rows("training", "peak of this machine", "GFLOP/s", peaks)
-    return peak_rows + rows("training", group, "images/s", figures, peak_shares(figures, peaks, flops)), missing
+    found = rows("training", "peak of this machine", "GFLOP/s", peaks)
+    found += rows("training", group, "images/s", figures)
+    shares = peak_shares(figures, peaks, flops)
+    return found + rows("training", f"{group}: share of the peak in that precision", "%", shares), missing

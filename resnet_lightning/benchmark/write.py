@@ -9,14 +9,16 @@ from pathlib import Path
 
 from resnet_lightning.benchmark.rounds import Row
 from resnet_lightning.result import atomic_write
+from resnet_lightning.text import count
 
 TITLES = {
     "training": "Training throughput",
     "plain": "Against plain loops",
     "input": "The input path",
     "overhead": "What is not training",
+    "launcher": "The launcher of a sweep",
     "scaling": "Scaling",
-    "recommend": "Recommended settings",
+    "recommend": "What was compared",
 }
 
 
@@ -29,8 +31,8 @@ def number(value: float) -> str:
 
 def group_table(rows: Sequence[Row]) -> str:
     """A Markdown table: median and range of each case, and its ratio to the first, in the same round."""
-    unit, first = rows[0].unit, rows[0].case
-    lines = [f"| {rows[0].group} | {unit} | minimum to maximum | x {first} | |", "|---|---:|---:|---:|---|"]
+    unit, first, rounds = rows[0].unit, rows[0].case, count(rows[0].rounds, "round")
+    lines = [f"| {rows[0].group} | {unit} | range of {rounds} | x {first} | |", "|---|---:|---:|---:|---|"]
     for row in rows:
         spread = f"{number(row.minimum)} to {number(row.maximum)}"
         ratio = f"{row.ratio:.2f} ({row.ratio_minimum:.2f} to {row.ratio_maximum:.2f})"

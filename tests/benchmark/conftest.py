@@ -21,7 +21,7 @@ def benchmark(tmp_path, data_root, monkeypatch):
 
     def run(*arguments: str) -> list[dict[str, str]]:
         assert main(["quick=true", "threads=1", *arguments]) == 0
-        folder = tmp_path / "outputs" / "benchmark"
+        folder = tmp_path / "outputs" / ("recommend" if "recommend=true" in arguments else "benchmark")
         assert "these figures mean nothing" in (folder / "benchmark.md").read_text()
         with (folder / "benchmark.csv").open(newline="") as file:
             return list(csv.DictReader(file))

@@ -1,6 +1,7 @@
 """Every section runs, with everything tiny, and measures what it says; no test looks at a time."""
 
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from resnet_lightning import hardware
 from resnet_lightning.benchmark import against_plain, inputs, launcher, ours, plain, scaling, training
 from resnet_lightning.benchmark.__main__ import STANDARD, TINY, main, parse
 from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
+from resnet_lightning.benchmark.overhead import ALONE, BARE
+from resnet_lightning.benchmark.overhead import OURS as TRAINER
 from resnet_lightning.benchmark.rounds import Effort
+from resnet_lightning.benchmark.timing import command_seconds
 from resnet_lightning.benchmark.training import build_network, image_shape, training_flops, variants
 from resnet_lightning.build import build_trainer
 from resnet_lightning.models.convolutions import Conv3x3
@@ -33,7 +37,9 @@ def test_training_names_every_variant_and_its_share_of_the_peak(benchmark):
     rows = benchmark("only=training", "data=mnist", "accelerator=cpu", "batch=16")
     throughput = [row for row in rows if row["unit"] == "images/s"]
     assert [row["case"] for row in throughput] == [str(variant) for variant in variants("cpu", (False,))]
-    assert all(row["note"].endswith("of the peak in this precision") for row in throughput)
+    shares = [row for row in rows if row["unit"] == "%"]
+    assert [row["case"] for row in shares] == [row["case"] for row in throughput]
+    assert all(row["group"].endswith("share of the peak in that precision") for row in shares)
     assert any(case.startswith("3x3 convolution") for case in cases(rows))
 
 
@@ -65,12 +71,12 @@ def test_input_compares_every_library_that_is_here(benchmark):
 
 
 @pytest.mark.slow
-def test_overhead_and_scaling(benchmark):
-    rows = benchmark("only=overhead,scaling", "accelerator=cpu")
+def test_overhead_launcher_and_scaling(benchmark):
+    rows = benchmark("only=overhead,launcher,scaling", "accelerator=cpu")
     groups = {row["group"] for row in rows}
-    assert {"start of a run", "loading mnist", "batch"} <= groups
-    step = {row["case"]: float(row["median"]) for row in rows if row["unit"] == "ms a step"}
-    assert step["difference"] == pytest.approx(step["our Trainer set-up"] - step["bare loop"])
+    assert {"start of a run", "loading mnist", "2 small jobs on one device", "a job of our launcher", "batch"} <= groups
+    step = [row["case"] for row in rows if row["unit"] == "ms a step"]
+    assert step == [BARE, ALONE, TRAINER, f"{ALONE}, less the bare loop", f"{TRAINER}, less the bare loop"]
     assert all("peak memory" in row["note"] for row in rows if row["group"] == "batch")
 
 
@@ -79,6 +85,10 @@ def test_overhead_and_scaling(benchmark):
     [
         ("only=trainin", "Did you mean training?"),
         ("rounds=0", "rounds=0 is not possible"),
+        ("seconds=nan", "seconds=nan is not possible"),
+        ("round=3", "There is no setting round. Did you mean rounds?"),
+        ("+optimizer.bogus=1", "bogus"),
+        ("folder=/proc/no", "folder=/proc/no is not possible"),
         ("quick=maybe", "Allowed: true, false."),
         ("modle=resnet10", "There is no setting modle. Did you mean model?"),
     ],
@@ -146,8 +156,8 @@ def test_libraries_are_asked_for_the_same_augmentation(name):
     cpu = torch.device("cpu")
     work = {"pil": inputs.pil(images, augment), "v2": inputs.tensors(images, augment)}
     work["ours"] = inputs.our_batches(images, augment, cpu)
-    pytest.importorskip("kornia")
-    work["kornia"] = inputs.kornia_batches(images, augment, cpu)
+    if find_spec("kornia"):
+        work["kornia"] = inputs.kornia_batches(images, augment, cpu)
     batches = {name: torch.cat([step(), step()]) for name, step in work.items()}
     for batch in batches.values():
         assert batch.shape == (256, 3, 16, 16) and batch.dtype == torch.float32
@@ -215,7 +225,7 @@ def test_every_turn_of_the_plain_loop_has_workers_of_its_own(workers, settings, 
     way = against_plain.plain_way(settings("model=resnet10"), workers, Effort(1, 1e-9))
     assert way() > 0 and way() > 0
     untimed = WARM_UP + 2 * workers
-    assert turns == [["step"] * (untimed + count) + ["closed"] for count in (3, 2, 2)]
+    assert turns == [["step"] * (untimed + count) + ["closed"] for count in (3, 4, 4)]
 
 
 def test_a_step_has_the_optimizer_of_the_settings(settings, monkeypatch):
@@ -241,38 +251,55 @@ def test_compiled_ways_keep_their_shapes(settings):
 def test_launchers_are_compared_on_one_device(gpus, device, monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(launcher, "visible_gpus", lambda: gpus)
-    monkeypatch.setattr(launcher.subprocess, "run", lambda command, **how: calls.append((command, how["env"])))
+    monkeypatch.setattr(launcher, "command_seconds", lambda *call: calls.append(call) or 1.0)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    launcher.basic_launcher(tmp_path)
-    ((command, environment),) = calls
-    assert environment.get("CUDA_VISIBLE_DEVICES") == device
-    assert ("accelerator=cpu" in command) == (device is None)
+    assert launcher.Sweeps(tmp_path, ["threads=1"], 3).basic() == 1.0
+    ((arguments, _, environment),) = calls
+    assert environment.get("CUDA_VISIBLE_DEVICES") == device and {"seed=0,1,2", "threads=1"} <= set(arguments)
+    assert ("accelerator=cpu" in arguments) == (device is None)
 
 
-def test_launchers_take_turns_and_only_the_records_of_ours_count(monkeypatch, capsys):
-    calls = []
+def test_launchers_take_turns_and_only_the_records_of_ours_count(settings, monkeypatch):
+    ways = []
 
-    def run(arguments, place):
-        calls.append(arguments[:2])
+    def command_seconds(arguments, place, environment):
         if "--multirun" in arguments:
-            seconds = 1.0 if "hydra/launcher=basic" in arguments else 2.0
+            ways.append("basic" if "hydra/launcher=basic" in arguments else "ours")
             for seed in range(launcher.JOBS):
+                seconds = 1.0 if ways[-1] == "basic" else 2.0
                 record = RunResult("done", [], {}, seed, seconds=seconds, startup_seconds=0.5 + (seed == 0))
                 folder = place / "multirun" / "sweep" / str(seed)
                 folder.mkdir(parents=True)
                 record.write(folder)
         return 10.0
 
-    monkeypatch.setattr(launcher, "run", run)
-    launcher.main()
-    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()]
-    said = {line[0] or line[1]: f"{line[-2].strip()} {line[-1].strip()}" for line in lines[1:]}
-    ways = [call[0:2] for call in calls if call[0] == "--multirun"]
-    ours, basic = ["--multirun", launcher.SEEDS], ["--multirun", "hydra/launcher=basic"]
-    assert ways == [ours, basic, basic, ours, ours, basic]
-    assert said["process start to first step, first job"] == "1.50 (1.50 to 1.50)"
-    assert said["process start to first step, later jobs"] == "0.50 (0.50 to 0.50)"
-    assert (
-        said["launcher, report and imports, per job"] == "0.50 (0.50 to 0.50)"
-        and said["single commands"] == "40.00 (40.00 to 40.00)"
-    )
+    monkeypatch.setattr(launcher, "command_seconds", command_seconds)
+    rows, missing = launcher.measure_launcher(settings(), [], Effort())
+    assert ways == ["ours", "basic", "basic", "ours", "ours", "basic"] and not missing
+    assert {row.case: (row.median, row.minimum, row.maximum, row.rounds) for row in rows} == {
+        "our launcher": (10, 10, 10, 3),
+        "Hydra's basic launcher": (10, 10, 10, 3),
+        "single commands": (40, 40, 40, 3),
+        "process start to first step, first job": (1.5, 1.5, 1.5, 3),
+        "process start to first step, later jobs (median)": (0.5, 0.5, 0.5, 3),
+        "launcher, report and imports": (0.5, 0.5, 0.5, 3),
+    }
+
+
+def test_a_command_that_fails_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match="epochs=0 is not possible"):
+        command_seconds(["epochs=0"], tmp_path)
+
+
+def test_large_images_are_fewer():
+    assert inputs.noise((3, 32, 32), 128).shape == (4096, 3, 32, 32)
+    assert inputs.noise((3, 512, 512), 128).shape == (341, 3, 512, 512)
+    assert len(inputs.noise((3, 1024, 1024), 2)) == 85
+
+
+def test_image_size_and_depth_say_what_an_image_takes(monkeypatch):
+    monkeypatch.setattr(scaling, "compare", lambda *_: {"16": [1000.0], "32": [250.0]})
+    monkeypatch.setattr(scaling, "memory_notes", lambda *_: {"32": "peak memory 512 MiB"})
+    small, large = scaling.measure_steps("image size", ["accelerator=cpu"], QUICK, [])
+    assert (small.note, large.note) == ("1,000 us an image", "4,000 us an image, peak memory 512 MiB")
+    assert small.unit == "ns a MFLOP" and large.median == pytest.approx(small.median, rel=0.05)

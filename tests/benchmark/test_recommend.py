@@ -1,13 +1,25 @@
 """Which settings the benchmark recommends, on figures made by hand: nothing is compiled or timed here but once."""
 
 import queue
+import shlex
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from resnet_lightning.benchmark import recommend, training
 from resnet_lightning.benchmark.__main__ import main
-from resnet_lightning.benchmark.recommend import compile_note, job, shares, simplest_of_the_best
+from resnet_lightning.benchmark.recommend import (
+    Share,
+    answer_of,
+    batches,
+    compile_note,
+    job,
+    shares,
+    simplest_of_the_best,
+    together,
+)
 from resnet_lightning.benchmark.rounds import Effort
 from resnet_lightning.benchmark.training import Prepared, Variant, prepare
 
@@ -19,10 +31,12 @@ def test_recommendation_is_a_command_that_can_be_run(benchmark, capsys):
     from resnet_lightning.cli import compose_all
 
     benchmark("recommend=true", "data=mnist", "accelerator=cpu")
-    single, sweep = (line.split()[3:] for line in capsys.readouterr().out.splitlines() if line.startswith("python -m"))
+    said = capsys.readouterr().out.splitlines()
+    single, sweep = (shlex.split(line)[3:] for line in said if line.startswith("python -m"))
     config = compose_all(single, multirun=False).jobs[0][1]
     assert config.model.widths == [4, 8, 8] and config.threads == 1 and config.batch in (32, 64)
     assert len(compose_all(sweep[1:], multirun=True).jobs) == 3
+    assert f"python -m resnet_lightning {shlex.join(single)}" in Path("outputs/recommend/benchmark.md").read_text()
 
 
 def test_a_simpler_setting_wins_unless_another_is_clearly_faster():
@@ -43,19 +57,24 @@ def measured(monkeypatch):
             bad = [v for v in chosen if not works(config, v)]
             return {v: r for v, r in ready.items() if v not in bad}, [f"{v}: not possible here." for v in bad]
 
+        def speed(count, threads):
+            if not jobs[count, threads]:
+                raise RuntimeError("OutOfMemoryError: no room")
+            return jobs[count, threads]
+
         monkeypatch.setattr(recommend, "precisions", lambda kind: ["32"])
         monkeypatch.setattr(recommend, "prepare", prepare)
-        monkeypatch.setattr(recommend, "shares", lambda kind, cores: list(jobs))
-        monkeypatch.setattr(recommend, "together", lambda arguments, variant, count, threads, s: jobs[count, threads])
+        monkeypatch.setattr(recommend, "shares", lambda kind, cores: [Share(*share) for share in jobs])
+        monkeypatch.setattr(recommend, "together", lambda arguments, variant, count, threads, s: speed(count, threads))
         return recommend.recommend(["model=resnet10", "accelerator=cpu", *arguments], EFFORT)
 
     return advise
 
 
 def test_compiling_is_recommended_with_what_it_costs(measured):
-    lines = measured("batch=128", jobs={(1, 2): 100.0}).lines
-    assert "compile=true costs 10 s at the first start, and pays from 2,000 training images on." in lines
-    assert "compile=true" in lines[-1].split() and "compiled, batch 128" in lines[0]
+    advice = measured("batch=128", jobs={(1, 2): 100.0})
+    assert "costs at least 10 s at the first start, and pays from 2,000 training images on at the" in advice.lines[1]
+    assert "compile=true" in advice.commands[-1].split() and "compiled, batch 128" in advice.lines[0]
 
 
 def test_compiling_that_costs_nothing_is_no_negative_number():
@@ -70,16 +89,24 @@ def test_a_batch_that_does_not_fit_is_left_out(measured):
 
 
 def test_a_single_run_gets_half_of_the_cores_where_these_are_faster(measured):
-    lines = measured(jobs={(1, 4): 100.0, (1, 2): 120.0, (2, 2): 200.0}).lines
-    assert "a single run on 2 threads, a sweep as 2 jobs of 2 threads a device" in lines[0]
-    assert lines[-2].endswith(" threads=2")
-    assert shares("cpu", 4) == [(1, 4), (1, 2), (2, 2), (4, 1)] and shares("cpu", 1) == [(1, 1)]
+    advice = measured(jobs={(1, 4): 100.0, (1, 2): 120.0, (2, 2): 200.0})
+    assert "a single run on 2 threads, a sweep as 2 jobs of 2 threads a device" in advice.lines[0]
+    assert advice.commands[0].endswith(" threads=2")
+    assert shares("cpu", 4) == [(1, 4), (1, 2), (1, 1), (2, 2), (4, 1)] and shares("cpu", 1) == [(1, 1)]
+    assert shares("cuda", 6) == [(1, 6), (1, 3), (1, 1), (2, 3), (4, 1), (8, 1)]
 
 
-def test_jobs_that_fail_have_no_ratio(measured):
-    advice = measured(jobs={(1, 2): 0.0, (2, 1): 100.0})
-    assert "a sweep as 2 jobs of 1 thread" in advice.lines[0]
-    assert [row.median for row in advice.rows[-2:]] == [0.0, 100.0]
+def test_no_batch_is_larger_than_the_data(settings):
+    assert batches("cpu", settings(), EFFORT) == [32, 64, 128, 256, 512]
+    assert batches("cuda", settings(), EFFORT)[-1] == 4096
+    assert batches("cpu", settings("data.train_limit=100", "batch=64"), EFFORT) == [32, 64]
+
+
+def test_jobs_that_fail_are_left_out_with_a_sentence(measured):
+    advice = measured(jobs={(1, 2): 100.0, (2, 1): 0.0})
+    assert "a sweep as 1 job of 2 threads" in advice.lines[0]
+    assert advice.rows[-1].case == "1 job of 2 threads"
+    assert any("2 jobs of 1 thread: not possible here (RuntimeError: OutOfMemoryError" in line for line in advice.lines)
 
 
 def test_a_network_that_does_not_train_here_is_one_sentence(monkeypatch, capsys):
@@ -108,4 +135,17 @@ def test_a_variant_that_does_not_work_is_a_sentence(settings, monkeypatch):
 def test_a_job_that_fails_keeps_the_others_waiting_for_nothing():
     begin, results = threading.Barrier(2), queue.Queue()
     job(["batch=1"], EAGER, 1, 0.01, begin, results)
-    assert begin.broken and results.get_nowait() == 0.0
+    assert begin.broken and results.get_nowait().startswith("ConfigError: batch=1 is not possible")
+    job(["model=resnet10", "model.widths=[4,8,8]", "batch=2"], EAGER, 1, 0.01, begin, results)
+    assert results.get_nowait() == ""
+
+
+def test_a_job_that_was_killed_is_not_waited_for():
+    assert answer_of([SimpleNamespace(exitcode=None), SimpleNamespace(exitcode=-9)], queue.Queue()) == (
+        "a job ended with exit code -9"
+    )
+
+
+def test_jobs_at_the_same_time_say_why_they_do_not_train():
+    with pytest.raises(RuntimeError, match="ConfigError: batch=1 is not possible"):
+        together(["batch=1"], EAGER, 2, 1, 0.01)

@@ -47,8 +47,8 @@ def test_nothing_is_divided_by_what_has_failed(tmp_path):
 def test_share_of_the_peak_is_taken_within_a_round():
     """The machine becomes five times as slow in the second round: no share changes."""
     peaks = {"product, 32": [1000.0, 200.0, 400.0], "convolution, 32": [500.0, 100.0, 900.0], "product, bf16": [1.0]}
-    notes = peak_shares({"32, contiguous": [100.0, 20.0, 45.0], "16, contiguous": [1.0]}, peaks, 2 * 10**9)
-    assert notes == {"32, contiguous": "20 % of the peak in this precision"}
+    shares = peak_shares({"32, contiguous": [100.0, 20.0, 45.0], "16, contiguous": [1.0]}, peaks, 2 * 10**9)
+    assert shares == {"32, contiguous": [pytest.approx(20), pytest.approx(20), pytest.approx(10)]}
 
 
 def test_flags_of_torch_are_as_before_afterwards():
