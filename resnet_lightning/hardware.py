@@ -154,6 +154,8 @@ def peak_memory(device: torch.device) -> float | None:
     """Largest memory so far in MiB: of the allocator on a GPU, else of this process; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
+    if device.type == "mps":  # keeps no record, but all that it has had
+        return torch.mps.driver_allocated_memory() / 2**20
     try:
         import resource
     except ImportError:  # Windows

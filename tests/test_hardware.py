@@ -98,6 +98,11 @@ def test_memory_and_age_are_those_of_this_process():
     assert 0 < (hardware.process_age() or 1) < 100_000
 
 
+def test_memory_of_an_apple_gpu_is_that_of_its_driver(monkeypatch):
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 3 * 2**30)
+    assert hardware.peak_memory(torch.device("mps")) == 3072
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
 def test_freed_memory_is_kept_for_the_next_step():
     """40 MB, freed and asked for again: the system hardly hands out a page anew. In a process of its own, for good."""

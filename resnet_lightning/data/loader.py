@@ -94,8 +94,10 @@ class TrainLoader(Loader):
         order = self.index[torch.randperm(len(self.index), generator=generator)]
         order = order.to(self.data.images.device)  # once an epoch: each copy makes the host wait for a GPU
         for chosen in order[: len(self) * self.batch].split(self.batch):
-            draws = torch.rand(len(chosen), self.draws, generator=generator, pin_memory=self.device.type == "cuda")
-            yield self.take(chosen[self.rank :: self.processes], draws[self.rank :: self.processes])
+            draws = torch.rand(len(chosen), self.draws, generator=generator)[self.rank :: self.processes]
+            # pinned after its share is taken: a copy of every other row would go through memory that is not
+            draws = draws.pin_memory() if self.device.type == "cuda" else draws
+            yield self.take(chosen[self.rank :: self.processes], draws)
 
 
 def copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:

@@ -49,6 +49,14 @@ def test_order_and_draws_follow_from_seed_and_epoch():
     assert not torch.equal(content(seed=1, epoch=2), content(seed=2, epoch=2))
 
 
+def test_a_process_pins_the_draws_of_its_own_images(monkeypatch):
+    """Only what is pinned and without gaps is copied to a GPU while the host goes on."""
+    monkeypatch.setattr(torch.Tensor, "pin_memory", torch.Tensor.contiguous)
+    loader = TrainLoader(DATA, INDEX, 20, torch.device("cuda"), 0, lambda: 0, 3, rank=1, processes=2)
+    whole, part = next(iter(train_loader())), next(loader.batches())
+    assert part.draws.is_contiguous() and torch.equal(part.draws, whole.draws[1::2])
+
+
 def test_epoch_is_asked_for_when_the_first_batch_is():
     """Lightning makes the iterator of a resumed run before it knows the epoch."""
     now = 0
