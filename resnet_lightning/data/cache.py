@@ -115,7 +115,11 @@ def seal(path: Path, hashed: bool = True) -> list[Any]:
 
 
 def build(source: Source, folder: Path, size: int) -> None:
-    """Write the cache beside its place, then rename it there: it is whole, or it is not there."""
+    """Write the cache beside its place, then rename it there: it is whole, or it is not there.
+
+    Raises:
+        OSError: with a path, also where the system names none (a full disk).
+    """
     temporary = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -135,6 +139,8 @@ def build(source: Source, folder: Path, size: int) -> None:
             json.dump(manifest, file, indent=1)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), error.filename or str(temporary)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -144,15 +150,17 @@ def write_split(source: Source, split: str, size: int, folder: Path) -> tuple[li
     labels = source.labels[split]
     np.save(folder / f"{split}_labels.npy", labels)
     shape = (len(labels), source.channels, size, size)
-    target = np.lib.format.open_memmap(folder / f"{split}_images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    total, squares, start = np.zeros(source.channels), np.zeros(source.channels), 0
-    for chunk in resized(source.images[split](), size):
-        target[start : start + len(chunk)] = chunk
-        start += len(chunk)
-        pixels = chunk.astype(np.float64) / 255
-        total += pixels.sum(axis=(0, 2, 3))
-        squares += (pixels**2).sum(axis=(0, 2, 3))
-    target.flush()
+    total, squares = np.zeros(source.channels), np.zeros(source.channels)
+    with (folder / f"{split}_images.npy").open("wb") as file:  # not mapped: there a full disk is a bus error
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in resized(source.images[split](), size):
+            file.write(np.ascontiguousarray(chunk).data)
+            pixels = chunk.astype(np.float64) / 255
+            total += pixels.sum(axis=(0, 2, 3))
+            squares += (pixels**2).sum(axis=(0, 2, 3))
+        file.flush()
+        os.fsync(file.fileno())
     count = len(labels) * size * size
     mean = total / count
     return mean.tolist(), np.sqrt(np.maximum(squares / count - mean**2, 1e-12)).tolist()

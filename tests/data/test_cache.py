@@ -1,5 +1,6 @@
 """The cache: made once, checked at every start, made anew when it or its source is not what it was."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -104,6 +105,19 @@ def test_processes_that_start_together_make_it_once(folder_data, tmp_path):
     assert len(sums) == 1
     names = {path.name for path in cache.cache_folder(folder_data).parent.iterdir()}
     assert names <= {"folder_16", "folder.lock"}  # nothing half made is left
+
+
+def test_full_disk_is_an_error_with_the_path(folder_data, monkeypatch):
+    """No write goes through memory that is mapped to the file: on a full disk the system answers that with SIGBUS."""
+
+    def full(file, header):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        cache.load(folder_data)
+    assert str(caught.value.filename).startswith(str(cache.cache_folder(folder_data)))
+    assert not any(path.suffix == ".tmp" for path in cache.cache_folder(folder_data).parent.iterdir())
 
 
 def test_build_that_fails_leaves_nothing(folder_data, monkeypatch):
