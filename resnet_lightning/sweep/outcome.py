@@ -1,6 +1,7 @@
 """What became of a job: its record if it wrote one, else what its end says. Never its exit code alone: a process that
 was told to go may end with 0 and no result."""
 
+import re
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -9,24 +10,30 @@ from resnet_lightning import hparams
 from resnet_lightning.config import logger_names, plain_settings
 from resnet_lightning.result import FINISHED, RunResult, Status
 from resnet_lightning.sweep.plan import Job
+from resnet_lightning.text import count
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 REFUSED = 2  # exit code of a run whose settings cannot be
 SENTENCES = (1, REFUSED)  # exit codes with which the command ends after one; an old attempt's may be in the log too
 LAST_LINES = 20  # of a log, where that of the last attempt is
 RETRIED = ("failed", "crashed", "killed")  # out of memory, timeout and divergence would come again
+OF_A_GPU = re.compile(r"cuda|cudnn|cublas|nccl|nvml|\bgpus?\b|\bhip\b", re.IGNORECASE)
 
 
-def settle(folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopped: bool) -> RunResult:
+def settle(
+    folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopped: bool, neighbours: int = 0
+) -> RunResult:
     """Make the record of an ended job say how it ended, and return it.
 
     Args:
         folder: of the sweep.
         timed_out: the launcher stopped it for its time.
         stopped: the launcher stopped it since the user asked.
+        neighbours: how many jobs may have shared the memory of its device.
     """
     place = folder / job.name
     result = read_or_new(place, job)
+    recorded = replace(result)
     ended_itself = result.status != "running"
     timed_out = timed_out and result.status not in FINISHED  # it may have ended by itself meanwhile
     if timed_out:
@@ -36,8 +43,13 @@ def settle(folder: Path, job: Job, exit_code: int | None, timed_out: bool, stopp
         result.exit_code = 1
         if result.status == "failed" and exit_code in SENTENCES:
             result.reason = last_error(place / job.log) or result.reason
+    if result.status == "oom" and neighbours:
+        result.reason = (
+            f"{result.reason}; {count(neighbours, 'other job')} shared the memory (launcher.jobs_per_device)"
+        )
     result.attempts = max(result.attempts, job.attempts)  # a run counts itself, unless it fell before it could
-    result.write(place)
+    if result != recorded:  # a full disk is no matter where there is nothing to add
+        result.write(place)
     if (not ended_itself or timed_out) and "tensorboard" in logger_names(job.config.logger):
         settings = hparams.columns(job.config, result.choices, job.overrides)
         hparams.mark_failed(place, settings, hparams.group_name(job.config))
@@ -71,6 +83,15 @@ def verdict(exit_code: int | None, stopped: bool) -> tuple[Status, str]:
         hint = ": perhaps the system ran out of memory" if -exit_code == signal.SIGKILL else ""
         return "killed", f"ended by signal {-exit_code} ({name}){hint}"
     return "failed", f"ended without a result (exit code {exit_code})"
+
+
+def may_be_of_the_gpu(result: RunResult, exit_code: int | None) -> bool:
+    """Whether a GPU may have made a job fail before its first step: a crash, or words about CUDA; not a full disk, a
+    kill for want of memory, a logger whose server does not answer, a setting that was refused."""
+    if result.startup_seconds is not None or exit_code == REFUSED:
+        return False
+    reason = re.sub(r"\S*/\S*", "", result.reason or "")  # without paths: a sweep may be called gpu
+    return result.status == "crashed" or OF_A_GPU.search(reason) is not None
 
 
 def mark_unavailable(folder: Path, job: Job, reason: str) -> None:

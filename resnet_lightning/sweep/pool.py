@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.outcome import REFUSED, RETRIED, forget_old_record, settle
+from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, may_be_of_the_gpu, settle
 from resnet_lightning.sweep.plan import Job, single_run
 from resnet_lightning.sweep.process import JobProcess, fork_server
 from resnet_lightning.sweep.slots import Slot
@@ -58,8 +58,8 @@ class StopRequest:
 class Pool:
     """Runs jobs on slots until none is left.
 
-    A job that fails before its first step is tried on another GPU. A GPU on which that happens several times in a
-    row is taken for broken and gets no more jobs; when none is left, the sweep ends.
+    A job that fails before its first step, perhaps for its GPU, is tried on another one. A GPU on which that happens
+    several times in a row is taken for broken and gets no more jobs; when none is left, the sweep ends.
 
     Args:
         folder: of the sweep.
@@ -101,8 +101,8 @@ class Pool:
             number = next((n for n in queue if self._due(n) and self._takes(slot, n)), None)
             if number is not None:
                 queue.remove(number)
-                free.remove(slot)
-                self._start(number, jobs[number], slot)
+                if self._start(number, jobs[number], slot):
+                    free.remove(slot)
 
     def _broken(self, slot: Slot) -> bool:
         return self._start_failures[slot.name] >= START_FAILURES
@@ -115,12 +115,19 @@ class Pool:
     def _due(self, number: int) -> bool:
         return time.monotonic() >= self._not_before.get(number, 0.0)
 
-    def _start(self, number: int, job: Job, slot: Slot) -> None:
+    def _start(self, number: int, job: Job, slot: Slot) -> bool:
+        """False where the folder of the job cannot be written: others may still end well."""
         place = self.folder / job.name
         job.attempts += 1
-        forget_old_record(place)
-        self.running[number] = JobProcess(self.context, single_run(self.folder, job), slot, place / job.log)
+        try:
+            forget_old_record(place)
+            self.running[number] = JobProcess(self.context, single_run(self.folder, job), slot, place / job.log)
+        except OSError as error:
+            job.status = "failed"
+            self.watcher.say(f"{job.label} is not started: {error.filename or place} ({error.strerror})")
+            return False
         self.watcher.started(job, slot)
+        return True
 
     def _watch(self, jobs: Sequence[Job]) -> None:
         """Wait for an end, at most ``LOOK_EVERY``; stop what is over its time or shall stop with the sweep."""
@@ -144,7 +151,7 @@ class Pool:
         process = self.running.pop(number)
         process.close()
         stopped = self.stop_signal is not None
-        result = settle(self.folder, job, process.exit_code, number in self._timed_out, stopped)
+        result = self._settled(job, process, number in self._timed_out)
         job.status = result.status
         self._timed_out.discard(number)
         self.watcher.ended(job, result, time.monotonic() - process.started)
@@ -152,8 +159,7 @@ class Pool:
             self._start_failures[process.slot.name] = 0
             return False
         move = False
-        refused = process.exit_code == REFUSED  # the record of a run that never began does not say so
-        if process.slot.visible_devices is not None and result.startup_seconds is None and not refused:
+        if process.slot.visible_devices is not None and may_be_of_the_gpu(result, process.exit_code):
             move = self._start_failed(number, process.slot)
         else:
             self._start_failures[process.slot.name] = 0
@@ -161,6 +167,15 @@ class Pool:
             self._not_before[number] = time.monotonic() + min(2.0 ** (job.attempts - 1), LONGEST_PAUSE)
             return True
         return False
+
+    def _settled(self, job: Job, process: JobProcess, timed_out: bool) -> RunResult:
+        neighbours = sum(slot.visible_devices == process.slot.visible_devices for slot in self.slots) - 1
+        stopped = self.stop_signal is not None
+        try:
+            return settle(self.folder, job, process.exit_code, timed_out, stopped, neighbours)
+        except OSError as error:  # a full disk must not end the jobs that still run
+            said = f"its record cannot be written: {error.filename or self.folder / job.name} ({error.strerror})"
+            return RunResult("failed", job.overrides, {}, job.config.seed, reason=said, startup_seconds=0.0)
 
     def _start_failed(self, number: int, slot: Slot) -> bool:
         """Note that a job failed before its first step; True if it is the job's first time, to be tried elsewhere."""

@@ -51,3 +51,16 @@ def test_a_job_for_a_device_that_is_there_now_waits(job, tmp_path):
     assert not unavailable(tmp_path, job) and job.status == "waiting"
     gpu = replace(job, config=replace(job.config, accelerator="mps"))
     assert unavailable(tmp_path, gpu) and gpu.status == "unavailable"
+
+
+def test_out_of_memory_beside_other_jobs_says_so(job, tmp_path):
+    record("oom", reason="out of memory with batch=64").write(tmp_path / job.name)
+    result = settle(tmp_path, job, exit_code=1, timed_out=False, stopped=False, neighbours=1)
+    assert result.reason == "out of memory with batch=64; 1 other job shared the memory (launcher.jobs_per_device)"
+    assert RunResult.read(tmp_path / job.name).reason == result.reason
+
+
+def test_a_record_that_says_all_is_not_written_again(job, tmp_path, monkeypatch):
+    record("done", test={"accuracy": 0.9}).write(tmp_path / job.name)
+    monkeypatch.setattr(RunResult, "write", lambda *_: pytest.fail("written"))
+    assert settle(tmp_path, job, exit_code=0, timed_out=False, stopped=False).status == "done"

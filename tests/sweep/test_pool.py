@@ -29,9 +29,22 @@ class Watcher:
 def run(tmp_path, monkeypatch):
     """``run(jobs, devices, broken)`` -> watcher, how each job ended; on a broken device jobs fail at their start."""
 
-    def start(count: int, devices: list[str | None], broken: set[str | None], retries: int = 0, code: int = 1):
+    def start(
+        count: int,
+        devices: list[str | None],
+        broken: set[str | None],
+        retries: int = 0,
+        code: int = 1,
+        reason: str | Exception = "RuntimeError: CUDA error: no CUDA-capable device is detected",
+    ):
         slots = [Slot(f"device {device}", device, (), 1) for device in devices]
-        jobs = [SimpleNamespace(name=f"job {n}", attempts=0, status="waiting", log="job.log") for n in range(count)]
+        jobs = [
+            SimpleNamespace(
+                name=f"job {n}", label=f"lr={n}", attempts=0, status="waiting", log="job.log", overrides=[],
+                config=SimpleNamespace(seed=0),
+            )
+            for n in range(count)
+        ]  # fmt: skip
         places: dict[str, Slot] = {}
 
         def process(context, arguments, slot, log):
@@ -40,10 +53,12 @@ def run(tmp_path, monkeypatch):
             ended.process, ended.close = SimpleNamespace(sentinel=None), lambda: None
             return ended
 
-        def settle(folder, job, exit_code, timed_out, stopped):
+        def settle(folder, job, exit_code, timed_out, stopped, neighbours):
             failed = places[job.name].visible_devices in broken
+            if failed and isinstance(reason, Exception):
+                raise reason
             begun = None if failed else 1.0
-            return RunResult("failed" if failed else "done", [], {}, 0, startup_seconds=begun)
+            return RunResult("failed" if failed else "done", [], {}, 0, startup_seconds=begun, reason=reason)
 
         monkeypatch.setattr(pool, "JobProcess", process)
         monkeypatch.setattr(pool, "settle", settle)
@@ -83,3 +98,27 @@ def test_retries_are_those_of_the_user(run):
 def test_refused_job_is_no_failure_of_the_device(run):
     watcher, ends = run(4, ["0", "1"], broken={"0", "1"}, code=2)
     assert ends == ["failed"] * 4 and watcher.lines == [] and len(watcher.started_on) == 4
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "CommError: the server of wandb does not answer",
+        "disk full writing multirun/gpus/lr-0.1_12345678/result.json (No space left on device)",
+        OSError(28, "No space left on device", "multirun/gpus/lr-0.1_12345678/result.json"),
+    ],
+)
+def test_what_is_no_fault_of_a_gpu_does_not_take_it_away(run, reason):
+    watcher, ends = run(5, ["0"], broken={"0"}, reason=reason)
+    assert ends == ["failed"] * 5 and watcher.lines == [] and len(watcher.started_on) == 5
+
+
+def test_a_job_whose_folder_cannot_be_written_does_not_end_the_others(run, monkeypatch):
+    def forget(place):
+        if place.name == "job 1":
+            raise OSError(28, "No space left on device", str(place / "result.json"))
+
+    monkeypatch.setattr(pool, "forget_old_record", forget)
+    watcher, ends = run(4, ["0", "1"], broken=set())
+    assert ends == ["done", "failed", "done", "done"]
+    assert len(watcher.lines) == 1 and watcher.lines[0].startswith("lr=1 is not started: ")
