@@ -28,6 +28,9 @@ class DeviceLost(RuntimeError):
     """The device that a job was given is no longer there."""
 
 
+SLOT = "RESNET_LIGHTNING_SLOT"  # environment variable of a job that a launcher has given GPUs: how messages call them
+
+
 @dataclass
 class ModelConfig:
     name: str

@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from resnet_lightning.config import ConfigError, DeviceLost, device_count
+from resnet_lightning.config import SLOT, ConfigError, DeviceLost, device_count
 
-SLOT = "RESNET_LIGHTNING_SLOT"  # environment variable of a job whose launcher has found its GPU: the name of its slot
 LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 

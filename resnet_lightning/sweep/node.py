@@ -1,15 +1,18 @@
 """One job on a node of a cluster: the single run in a process of its own, and its record, as on one machine."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from resnet_lightning.config import SLOT
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.outcome import forget_old_record, settle
 from resnet_lightning.sweep.plan import Job
@@ -65,12 +68,23 @@ def start(task: Task, log: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=task.directory,
-        env=os.environ | task.environment,
+        env=os.environ | task.environment | slot(os.environ),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def slot(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variable with which a job that was given GPUs ends where they are gone, and never trains on the CPU instead.
+
+    Args:
+        environment: of the process that the queue started.
+    """
+    names = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS") if "SLURM_JOB_ID" in environment else ("CUDA_VISIBLE_DEVICES",)
+    given = next((environment[name] for name in names if environment.get(name)), "")
+    return {SLOT: f"GPU {given} of {platform.node()}"} if given else {}
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

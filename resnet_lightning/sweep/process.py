@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
+from resnet_lightning.config import SLOT
 from resnet_lightning.sweep.slots import Slot
 
 PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "matplotlib.pyplot"]
@@ -106,7 +107,6 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> No
     sys.argv = [sys.argv[0], *arguments]
 
     from resnet_lightning.cli import run_command
-    from resnet_lightning.hardware import SLOT
 
     if slot.needs_gpu:
         os.environ[SLOT] = slot.name
