@@ -214,6 +214,8 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
                 flat[name] = value
 
     walk(settings, "")
+    if isinstance(flat.get("devices"), list):  # which GPUs they are is a place
+        flat["devices"] = len(flat["devices"])
     if isinstance(flat.get("data.root"), str):  # a folder of images, however it is written
         flat["data.root"] = os.path.normpath(flat["data.root"])
     return {name: value for name, value in flat.items() if name not in ADDED or value != ADDED[name]}

@@ -21,6 +21,7 @@ from resnet_lightning.attempt import Attempt, End, end_of, said_by_another, writ
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch, check_devices
 from resnet_lightning.config import Config, ConfigError, conf_folder, plain_settings
+from resnet_lightning.data.cache import refuse_other_images
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.lock import hold
 from resnet_lightning.messages import closing_lines, opening_lines
@@ -29,7 +30,7 @@ from resnet_lightning.models.summary import model_facts
 from resnet_lightning.result import FINISHED, RunResult, status_in
 from resnet_lightning.text import percent
 from resnet_lightning.training.batchnorm import ReestimateBatchNorm
-from resnet_lightning.training.checkpoint import Checkpoints, drop_older, load_best, refuse_other_run, save_traced
+from resnet_lightning.training.checkpoint import DATA, Checkpoints, drop_older, load_best, refuse_other_run, save_traced
 from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import StopOnSignal
@@ -73,6 +74,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         refuse_other_run(folder, settings)
     if status in FINISHED:
         result = RunResult.read(folder)
+        refuse_other_images(config.data, result.data, folder)
         log.info(f"finished before\n{closing_lines(result, folder)}")
         return result
     quiet_lightning()
@@ -234,7 +236,9 @@ def bits_depend_on(result: RunResult, processes: int) -> dict[str, Any]:
     """With the same settings, and the same of these, a run gives the same bits."""
     versions = {key: result.versions[key] for key in ("torch", "lightning", "cuda")}
     shared = {"processes": processes} if processes > 1 and result.config["devices"] == "auto" else {}
-    return {"device": result.device, "threads": result.threads, "precision": result.precision, **versions, **shared}
+    own = {"code": f"{result.versions['resnet_lightning']} {result.git_commit or ''}".strip()}
+    machine = {"device": result.device, "threads": result.threads, "precision": result.precision}
+    return {**machine, **versions, **shared, **own, DATA: result.data.get("digest")}
 
 
 def record_training(result: RunResult, classifier: ImageClassifier, tracking: Tracking) -> None:

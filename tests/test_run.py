@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from resnet_lightning import hardware
+from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult
+from resnet_lightning.run import run
 from tests.conftest import HPARAMS_QUERY, TINY
 
 FILES = {
@@ -179,6 +183,22 @@ def test_batch_larger_than_a_users_data_is_one_sentence(command, the_run, image_
     assert done.returncode == 2
     assert done.stderr == "Error: batch=100 is not possible: it must be at most the 72 training images.\n"
     assert the_run()[1].status == "failed"
+
+
+def test_a_run_does_not_go_on_with_other_images(settings, tmp_path, image_folder, monkeypatch):
+    monkeypatch.setattr(hardware, "set_threads", lambda *_: 1)
+    root, folder = shutil.copytree(image_folder, tmp_path / "images"), tmp_path / "run"
+    arguments = ["model.widths=[4,4,4]", f"data.root={root}", "data.image_size=8", "batch=16", "epochs=1", "threads=1"]
+    config = settings("data=folder", "model=resnet10", "accelerator=cpu", "logger=none", *arguments)
+    folder.mkdir()
+    assert run(config, folder, [], {}).status == "done"
+    Image.new("RGB", (30, 30)).save(root / "train" / "grass" / "new.png")
+    with pytest.raises(ConfigError, match=r"run holds a run on other images"):
+        run(config, folder, [], {})
+    (folder / "result.json").unlink()  # now only the checkpoint knows
+    with pytest.raises(ConfigError, match=r"last\.ckpt belongs to a run on other images"):
+        run(config, folder, [], {})
+    assert (folder / "last.ckpt").exists()
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -30,7 +30,7 @@ def test_batch_must_be_shared_evenly_by_all_of_them(three_gpus, settings, tmp_pa
 
 def test_resumed_run_says_that_it_had_other_devices(tmp_path, caplog):
     """The number of processes is written down where the settings leave it open, and there is more than one."""
-    parts = dict.fromkeys(("torch", "lightning", "cuda"), "x")
+    parts = dict.fromkeys(("torch", "lightning", "cuda", "resnet_lightning"), "x")
 
     def environment(devices, processes):
         return bits_depend_on(RunResult("running", [], {"devices": devices}, 0, versions=parts), processes)
@@ -42,6 +42,9 @@ def test_resumed_run_says_that_it_had_other_devices(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     checkpoints._say_where(tmp_path / "last.ckpt", {"epoch": 0, "environment": json.dumps(environment("auto", 3))})
     assert "the last bits may differ from those of an undisturbed run (processes: 3 / None;" in caplog.text
+    older, code = environment("auto", 1) | {"code": "0.1 1a2b"}, environment("auto", 1)["code"]
+    checkpoints._say_where(tmp_path / "last.ckpt", {"epoch": 0, "environment": json.dumps(older)})
+    assert f"(code: 0.1 1a2b / {code}; before / now)" in caplog.text
 
 
 @pytest.mark.parametrize(("precision", "tf32"), [("32", False), ("bf16", True)])

@@ -18,7 +18,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_lightning.config import DataConfig, DataError
+from resnet_lightning.config import ConfigError, DataConfig, DataError
 from resnet_lightning.data.sources import SPLITS, Bytes, Source, open_source
 from resnet_lightning.result import atomic_write
 
@@ -37,6 +37,7 @@ class DataSet(NamedTuple):
     classes: list[str]
     mean: list[float]  # per channel, of the training images scaled to 0..1
     std: list[float]
+    digest: str  # the same for the same images and labels, from wherever they were read
 
 
 def load(config: DataConfig) -> DataSet:
@@ -181,4 +182,24 @@ def open_cache(folder: Path, manifest: dict[str, Any]) -> DataSet:
         return torch.from_numpy(np.load(folder / name, mmap_mode="c"))
 
     train, test = (ImageSet(tensor(f"{split}_images.npy"), tensor(f"{split}_labels.npy")) for split in SPLITS)
-    return DataSet(train, test, manifest["classes"], manifest["mean"], manifest["std"])
+    files = json.dumps([manifest["classes"], manifest["files"]], sort_keys=True)
+    digest = hashlib.sha256(files.encode()).hexdigest()[:16]
+    return DataSet(train, test, manifest["classes"], manifest["mean"], manifest["std"], digest)
+
+
+def refuse_other_images(config: DataConfig, recorded: dict[str, Any], place: Path) -> None:
+    """A finished run on a folder of images that are others by now is not what the same command would compute.
+
+    Args:
+        recorded: what the record of the run says of its data.
+        place: of the run.
+
+    Raises:
+        ConfigError: the images have changed.
+    """
+    known = config.name == "folder" and "digest" in recorded and is_at_hand(config)
+    if known and load(config).digest != recorded["digest"]:
+        raise ConfigError(
+            f"{place} holds a run on other images than data.root={config.root} holds by now: move it away, or choose "
+            "another folder or name=."
+        )

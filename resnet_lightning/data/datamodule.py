@@ -176,6 +176,7 @@ class ImageDataModule(LightningDataModule):
             "images": counts,
             "mean": mean,
             "std": std,
+            "digest": self.data.digest,
         }
 
     def placed(self, split: str) -> ImageSet:

@@ -104,7 +104,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
         print(f"{folder}: {count(len(planned), 'job')}{already}, {len(waiting)} to run with {queue.name}", flush=True)
         stop_signal = None
         if waiting:
-            prepare_data([job.config.data for job in waiting])
+            prepare_data([job.config for job in waiting])
             stop_signal = Round(folder, waiting, queue).run()
         report(folder)
     if stop_signal is not None:
@@ -122,6 +122,7 @@ def refuse_keys_of_one_machine(jobs: Sequence[tuple[Sequence[str], Config]], que
 
 def make_task(folder: Path, job: Job, threads: int | None) -> Task:
     arguments = single_run(folder, job)
+    threads = threads and max(1, threads // (device_count(job.config.devices) or 1))  # each process of it has its own
     if threads is not None and not any(argument.startswith("threads=") for argument in arguments):
         arguments.append(f"threads={threads}")
     own = {key: value for key, value in os.environ.items() if key.startswith("RESNET_LIGHTNING_")}

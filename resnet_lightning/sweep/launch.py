@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from resnet_lightning.config import Config, ConfigError, DataConfig, LauncherConfig
+from resnet_lightning.checks import check_batch
+from resnet_lightning.config import Config, ConfigError, LauncherConfig
 from resnet_lightning.lock import hold
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
@@ -40,7 +41,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
         stop_signal = None
         if waiting:
             preload()
-            prepare_data([job.config.data for job in waiting])
+            prepare_data([job.config for job in waiting])
             stop_signal = run_pools(folder, shares, waiting, launcher)
         report(folder)
     if stop_signal is not None:
@@ -115,12 +116,21 @@ def preload() -> None:
     forkserver.ensure_running()
 
 
-def prepare_data(configs: Sequence[DataConfig]) -> None:
-    """Find, fetch and check every data set once, so that jobs only open it."""
+def prepare_data(configs: Sequence[Config]) -> None:
+    """Find, fetch and check every data set once, so that jobs only open it.
+
+    Raises:
+        ConfigError: a batch, a limit or a split does not fit the images; of a folder nobody knew how many there are.
+    """
     from resnet_lightning.data import cache
 
-    for config in {(c.name, c.root, c.image_size): c for c in configs}.values():
-        cache.load(config)
+    images: dict[tuple[str, str, int], int] = {}
+    for config in configs:
+        data = config.data
+        key = (data.name, data.root, data.image_size)
+        if key not in images:
+            images[key] = len(cache.load(data).train.labels)
+        check_batch(config, images[key])
 
 
 def report(folder: Path) -> None:

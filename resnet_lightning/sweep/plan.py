@@ -15,7 +15,7 @@ from typing import Any
 from resnet_lightning.config import Config, config_hash, is_place, plain_settings
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
-from resnet_lightning.result import FINISHED, atomic_write, status_in
+from resnet_lightning.result import FINISHED, RunResult, atomic_write, status_in
 from resnet_lightning.resume import into
 from resnet_lightning.text import count
 
@@ -73,24 +73,34 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
     """Find the folder and the state of every job; a point of the grid that stands in it twice is one job.
 
     Raises:
-        ConfigError: a folder holds a run with other settings.
+        ConfigError: a folder holds a run with other settings, or a finished one on other images.
     """
     # of a file that may be somebody else's: names, never a way out of the folder
     planned_before = [job["folder"] for job in read_plan(folder).jobs if Path(job["folder"]).name == job["folder"]]
-    on_disk = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    existing = {digest_of(name): name for name in (*planned_before, *on_disk)}
+    on_disk = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    own = [name for name in planned_before if name in on_disk]  # rather than a copy that somebody has put beside it
+    existing = {digest_of(name): name for name in (*planned_before, *on_disk, *own)}
     planned: dict[str, Job] = {}
     common = set.intersection(*(set(overrides) for overrides, _ in jobs)) if len(jobs) > 1 else set()
     for overrides, config in jobs:
-        settings, own = plain_settings(config), job_overrides(overrides)
+        settings, kept = plain_settings(config), job_overrides(overrides)
         digest = config_hash(settings)
         if digest not in planned:
-            varied = [item for item in own if item not in common]
+            varied = [item for item in kept if item not in common]
             name = existing.get(digest, f"{slug(varied, config.data.name)}_{digest}")
             planned[digest] = Job(
-                own, " ".join(varied) or "(defaults)", config, name, status_in(folder / name, settings)
+                kept, " ".join(varied) or "(defaults)", config, name, status_in(folder / name, settings)
             )
+    for job in planned.values():
+        if job.finished and job.config.data.name == "folder":
+            refuse_other_images(job.config, folder / job.name)
     return list(planned.values())
+
+
+def refuse_other_images(config: Config, place: Path) -> None:
+    from resnet_lightning.data import cache  # imports torch
+
+    cache.refuse_other_images(config.data, RunResult.read(place).data, place)
 
 
 def sweep_command(overrides: Mapping[str, Sequence[str]]) -> str:

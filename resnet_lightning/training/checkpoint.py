@@ -26,6 +26,8 @@ from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
 log = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"
 NETWORK, AVERAGE = "network.", "average."  # how the names of weights begin in last.ckpt
+DATA = "data"  # part of the environment that must be the same; the others may change the last bits
+UNKNOWN_BEFORE = (DATA, "code")  # what checkpoints of older versions do not say
 
 
 def older(path: Path) -> Path:
@@ -82,7 +84,7 @@ class Checkpoints(Checkpoint):
             environment: what the last bits of a result depend on besides the settings: device, threads, versions.
 
         Raises:
-            ConfigError: the checkpoint belongs to a run with other settings.
+            ConfigError: the checkpoint belongs to a run with other settings, or on other images.
         """
         self.environment = environment
         seen = False
@@ -90,6 +92,7 @@ class Checkpoints(Checkpoint):
             try:
                 checkpoint = read_sealed(path)
                 check(path, checkpoint, self.config)
+                self._check_data(path, checkpoint)
                 self._restore_best(checkpoint)
             except FileNotFoundError:
                 continue
@@ -103,6 +106,15 @@ class Checkpoints(Checkpoint):
         if seen or (self.folder / BEST).exists():
             say(f"{self.folder} has no checkpoint to go on from: training begins again with the first epoch")
         return None
+
+    def _check_data(self, path: Path, checkpoint: dict[str, Any]) -> None:
+        before = json.loads(checkpoint["environment"]).get(DATA)
+        if before not in (None, self.environment.get(DATA)):
+            root = self.config["data"]["root"]
+            raise ConfigError(
+                f"{path} belongs to a run on other images than data.root={root} holds by now: move it away, or choose "
+                "another folder or name=."
+            )
 
     def _restore_best(self, checkpoint: dict[str, Any]) -> None:
         """Have in ``best.ckpt`` the best epoch up to this checkpoint, whatever was or was not written after it.
@@ -127,7 +139,7 @@ class Checkpoints(Checkpoint):
         missing = f" ({LAST} is missing)" if path.name != LAST and not (self.folder / LAST).exists() else ""
         say(f"goes on after epoch {checkpoint['epoch'] + 1}, from {path}{missing}")
         before, now = json.loads(checkpoint["environment"]), self.environment
-        keys = {**now, **before}  # one process is not written down
+        keys = [key for key in {**now, **before} if key in before or key not in UNKNOWN_BEFORE]
         changed = [f"{key}: {before.get(key)} / {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
         if changed:
             say(f"the last bits may differ from those of an undisturbed run ({'; '.join(changed)}; before / now)")

@@ -1,9 +1,13 @@
 """Names of folders, and what of the command line is the sweep's and not its jobs'."""
 
+import shutil
+
 import pytest
+from PIL import Image
 
 from resnet_lightning.cli import parse
-from resnet_lightning.config import ADDED, config_hash, differing_keys, plain_settings
+from resnet_lightning.config import ADDED, ConfigError, config_hash, differing_keys, plain_settings
+from resnet_lightning.data import cache
 from resnet_lightning.report.frame import read_comparison
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.plan import plan_jobs, single_run, write_plan
@@ -55,6 +59,37 @@ def test_the_same_settings_on_other_images_are_another_job(tmp_path, settings):
     assert len(plan_jobs(tmp_path, elsewhere)) == 1  # MNIST is the same everywhere
     same = [(["data.root=./cats/"], settings("data=folder", "data.root=./cats/")), own[0]]
     assert len(plan_jobs(tmp_path, same)) == 1
+
+
+def test_a_finished_job_on_images_that_have_changed_is_refused(tmp_path, settings, image_folder):
+    root = shutil.copytree(image_folder, tmp_path / "images")
+    config = settings("data=folder", f"data.root={root}", "data.image_size=8")
+    (job,) = plan_jobs(tmp_path, [([], config)])
+    digest = cache.load(config.data).digest
+    record = RunResult("done", [], plain_settings(config), 0, data={"digest": digest})
+    (tmp_path / job.name).mkdir()
+    record.write(tmp_path / job.name)
+    for path in root.rglob("*.png"):
+        path.touch()  # the same images, whatever their times say
+    assert plan_jobs(tmp_path, [([], config)])[0].finished
+    Image.new("RGB", (30, 30)).save(root / "train" / "grass" / "new.png")
+    with pytest.raises(ConfigError, match=r"holds a run on other images than data\.root="):
+        plan_jobs(tmp_path, [([], config)])
+
+
+def test_a_copy_beside_a_job_is_not_taken_for_it(settings, tmp_path):
+    (job,) = plan_jobs(tmp_path, [(["lr=0.2"], settings("lr=0.2"))])
+    write_plan(tmp_path, "python -m resnet_lightning --multirun", [job])
+    for name in (job.name, f"a backup_{job.name}", f"zz_{job.name}"):
+        (tmp_path / name).mkdir()
+    (tmp_path / f"zzz.tar_{job.name}").touch()
+    assert plan_jobs(tmp_path, [(["lr=0.2"], settings("lr=0.2"))])[0].name == job.name
+
+
+def test_which_gpus_train_a_run_is_no_part_of_it(settings):
+    one, other, two = (plain_settings(settings(f"devices={devices}")) for devices in ("[1]", "[0]", "[0,1]"))
+    assert config_hash(one) == config_hash(other) == config_hash(plain_settings(settings())) != config_hash(two)
+    assert not differing_keys(one, other)
 
 
 @pytest.mark.parametrize("name", ["first", "größe", "lr (2)", "a,b", "it's", "[x]", "50%=half"])
