@@ -17,11 +17,11 @@ from lightning.pytorch.utilities.memory import is_oom_error
 from resnet_lightning.config import DataError
 from resnet_lightning.hardware import is_first_process
 from resnet_lightning.result import FILE_NAME, RunResult, Status, remove_half_written, without_nan
+from resnet_lightning.text import NO_ROOM
 from resnet_lightning.training.checkpoint import put_aside, say
 from resnet_lightning.training.classifier import Diverged
 from resnet_lightning.training.interrupt import Interrupted
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
 FIRST_SPEAKS = 1.0  # seconds that the first process of a run has to record a failure that all of them see
@@ -95,7 +95,7 @@ def stopped(error: BaseException) -> End:
 
 
 def not_written(error: OSError) -> End | None:
-    if error.errno in FULL:
+    if error.errno in NO_ROOM:
         return End("failed", f"disk full writing {error.filename} ({error.strerror}): make room, then {AGAIN}")
     if error.errno in REFUSED:
         return End("failed", f"{error.filename} cannot be written ({error.strerror}); once it can, {AGAIN}")

@@ -40,6 +40,7 @@ from resnet_lightning.config import (
 from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
 from resnet_lightning.resume import with_resumed
 from resnet_lightning.sweep.grid import expand, swept_keys
+from resnet_lightning.text import file_error
 
 codes: list[int] = []  # exit codes of what Hydra has run in this process
 ELSEWHERE = ("slurm", "ray")  # launchers that run jobs on other machines
@@ -332,8 +333,7 @@ def run_command(argv: list[str]) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # the folder of the run cannot be made or written
-        place = error.filename or "The folder of the run"
-        print(f"Error: {place} cannot be written ({error.strerror}).", file=sys.stderr)
+        print(f"Error: {file_error(error, 'The folder of the run')}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before the run could take notice
         return 130

@@ -23,7 +23,7 @@ usage: python -m resnet_lightning [--multirun] [choice=name ...] [key=value ...]
   python -m resnet_lightning model=resnet18 data=cifar10 augment=crop_flip optimizer=momentum lr=0.1 batch=128 epochs=15
   python -m resnet_lightning model=resnet10 'model.widths=[16,32,64]' epochs=2 augment.rotation=15 seed=1
   python -m resnet_lightning data=folder data.root=my_images data.image_size=96
-  python -m resnet_lightning --multirun name=first lr=0.1,0.01 batch=32,64    every combination, and their comparison
+  python -m resnet_lightning --multirun name=lr_batch lr=0.1,0.01,0.001 batch=32,64,128     every combination, compared
   python -m resnet_lightning --multirun 'hydra.sweeper.rows=[{stem: cifar},{stem: imagenet, lr: 0.01}]'       a list
   python -m resnet_lightning --multirun experiment=r1_lr_batch scale=0.1
   python -m resnet_lightning --cfg job --resolve        print the settings that a command would use

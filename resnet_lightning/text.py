@@ -1,4 +1,8 @@
-"""Numbers as people read them, the same everywhere."""
+"""Numbers, and errors of the system, as people read them, the same everywhere."""
+
+import errno
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
 
 
 def duration(seconds: float) -> str:
@@ -17,3 +21,14 @@ def percent(share: float) -> str:
 def count(number: int, noun: str) -> str:
     """``1 job``, ``2 jobs``, ``60,000 images``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def file_error(error: OSError, place: str = "A file") -> str:
+    """``outputs/a cannot be written (Permission denied).``; what has nothing to do with files as the system says it.
+
+    Args:
+        place: what could not be written where the system does not say.
+    """
+    if error.strerror is None or (error.filename is None and error.errno not in NO_ROOM):
+        return str(error) or type(error).__name__
+    return f"{error.filename or place} cannot be written ({error.strerror})."

@@ -14,7 +14,7 @@ from pathlib import Path
 from resnet_lightning.benchmark.rounds import Effort, Row, noted
 from resnet_lightning.checks import choose, nearest
 from resnet_lightning.config import Config, ConfigError, DataError
-from resnet_lightning.text import count
+from resnet_lightning.text import count, file_error
 
 SECTIONS = ("training", "plain", "input", "overhead", "launcher", "scaling")
 HELP = """\
@@ -233,7 +233,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"Error: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else 1
     except OSError as error:  # the disk is full: the tables are on the screen
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {file_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

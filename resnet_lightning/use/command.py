@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 from resnet_lightning.checks import choose, nearest, require
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.help import wrapped
+from resnet_lightning.text import file_error
 
 KEY = re.compile(r"^([a-z_][a-z_0-9.]*)=(.*)$", re.DOTALL)
 RUN_HELP = """\
@@ -117,14 +118,14 @@ def run_command(work: Callable[[list[str]], int], argv: list[str], text: Callabl
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    except DataError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # head has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (DataError, OSError) as error:
+        print(f"Error: {file_error(error) if isinstance(error, OSError) else error}", file=sys.stderr)
+        return 1
 
 
 def one_run(places: Sequence[str], form: str) -> str:

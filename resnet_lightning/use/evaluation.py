@@ -26,14 +26,15 @@ from resnet_lightning.use.trained import Trained, batches, load
 TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
-def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str] = ()) -> str:
-    """Evaluate a run, write ``evaluation/<what>/`` into its folder, return the table for the console.
+def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str] = ()) -> Path:
+    """Evaluate a run, print its table, write ``evaluation/<what>/`` into its folder, return that.
 
     Args:
         overrides: ``key=value`` of the groups ``data`` and ``augment``.
 
     Raises:
         ConfigError, DataError: the run or the data are not to be had, or do not fit.
+        OSError: the folder cannot be written; the table has been printed.
     """
     trained = load(run, options.accelerator)
     precision = pick_precision(options.precision, trained)
@@ -57,11 +58,12 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         "classes": trained.classes,
         **facts,
     }
+    print("\n".join([*([trained.why] if trained.why else []), table(record)]), flush=True)
     folder = trained.folder / "evaluation" / what(subject, options, overrides)
     folder.mkdir(parents=True, exist_ok=True)
     write(record, folder / "evaluation.json")
     draw(record, subject, probabilities, folder)
-    return "\n".join([*([trained.why] if trained.why else []), table(record), str(folder)])
+    return folder
 
 
 def pick_precision(asked: str, trained: Trained) -> str:

@@ -33,7 +33,7 @@ class Trained:
         network: with the weights of the best epoch, in evaluation mode: normalised (N, C, H, W) -> (N, classes) logits.
         augment: the preprocessing; ``augment.plain`` is that of validation and test.
         image_shape: (C, H, W) of the images that the run was trained on.
-        why: how this run was found; empty where it was named itself.
+        why: how this run was found, and that it is not finished; empty where there is nothing to say.
     """
 
     folder: Path
@@ -90,6 +90,9 @@ def load(run: str | Path, accelerator: str = "cpu") -> Trained:
     from resnet_lightning.hardware import pick_accelerator
 
     folder, result, why = find_run(run)
+    if result.status != "done":
+        said = f"{result.status}; these are the weights of epoch {result.best_epoch}, the best so far"
+        why = f"{why or folder}: {said}"
     device = pick_accelerator(accelerator)
     config = read_settings(result.config, folder)
     classes, shape, mean, std = data_facts(result, folder)

@@ -38,6 +38,23 @@ def test_test_set_gives_the_recorded_numbers(run, capsys):
     assert "95 % interval" in out and "10,000 images" in out and out.rstrip().endswith("evaluation/mnist_test")
 
 
+def test_numbers_are_printed_where_they_cannot_be_kept(run, capsys):
+    (run / "evaluation").touch()
+    assert main([str(run), "split=val"]) == 1
+    said = capsys.readouterr()
+    assert "95 % interval" in said.out and said.err.startswith(f"Error: {run / 'evaluation'}")
+    assert "cannot be written (" in said.err and said.err.count("\n") == 1
+
+
+def test_a_run_that_is_not_finished_says_so(run, capsys):
+    result = RunResult.read(run)
+    result.status = "interrupted"
+    result.write(run)
+    assert main([str(run), "split=val"]) == 0
+    said = f"{run}: interrupted; these are the weights of epoch {result.best_epoch}, the best so far\n"
+    assert capsys.readouterr().out.startswith(said)
+
+
 def test_validation_images_are_those_of_the_run(run):
     main([str(run), "split=val"])
     assert record(run, "mnist_val")["accuracy"] == RunResult.read(run).val["accuracy"]
