@@ -189,11 +189,11 @@ def measure(arguments: Sequence[str], asked: Asked) -> None:
         with noted(f"Section {section}", skipped):
             rows, skipped = of_section[section]()
         found, missing = found + rows, missing + skipped
-        write(asked.folder, head, found, missing)
         for group in dict.fromkeys(row.group for row in rows):
             print(group_table([row for row in rows if row.group == group]), end="\n\n", flush=True)
         for sentence in skipped:
             print(sentence, flush=True)
+        write(asked.folder, head, found, missing)
     print(asked.folder / "benchmark.md")
 
 
@@ -205,10 +205,11 @@ def advise(arguments: Sequence[str], asked: Asked) -> None:
     sentences = "\n".join(f"- {line}" for line in advice.lines)
     commands = "\n".join(advice.commands)
     head = f"{machine_line(arguments, asked)}\n\n## Recommended\n\n{sentences}\n\n```\n{commands}\n```"
-    write(asked.folder, head, advice.rows, [])
     for group in dict.fromkeys(row.group for row in advice.rows):
         print(group_table([row for row in advice.rows if row.group == group]), end="\n\n")
-    print("\n".join([*advice.lines, commands, str(asked.folder / "benchmark.md")]))
+    print("\n".join([*advice.lines, commands]), flush=True)
+    write(asked.folder, head, advice.rows, [])
+    print(asked.folder / "benchmark.md")
 
 
 def main(arguments: Sequence[str]) -> int:

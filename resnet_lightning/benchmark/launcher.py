@@ -91,7 +91,7 @@ def measure_launcher(config: Config, machine: list[str], effort: Effort) -> tupl
             "Hydra's basic launcher": sweeps.basic,
             "single commands": sweeps.single_commands,
         }
-        group = f"{sweeps.jobs} small jobs on one device"
+        group = f"{sweeps.jobs} small jobs on {'one GPU' if visible_gpus() else 'the CPU'}"
         times = interleave(group, ways, min(effort.rounds, MOST_ROUNDS), missing)
     found = rows("launcher", group, "s", times)
     if OURS in times:

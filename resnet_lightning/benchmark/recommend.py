@@ -4,7 +4,7 @@ import multiprocessing
 import queue
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import BrokenBarrierError
@@ -17,7 +17,9 @@ from resnet_lightning.benchmark.ours import compose
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, rows
 from resnet_lightning.benchmark.timing import mean_seconds, release, repetitions, torch_flags
 from resnet_lightning.benchmark.training import Prepared, Variant, device_of, precisions, prepare, variant_step
+from resnet_lightning.checks import TRAIN_IMAGES, held_out
 from resnet_lightning.config import Config, ConfigError
+from resnet_lightning.data import cache
 from resnet_lightning.text import count
 
 WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
@@ -97,11 +99,20 @@ def best_variant(config: Config, effort: Effort) -> tuple[Variant, list[Row], li
     return best, rows("recommend", group, "images/s", figures), notes
 
 
+def training_images(config: Config) -> int:
+    """
+    Raises:
+        DataError: there is no such folder of images.
+    """
+    total = TRAIN_IMAGES.get(config.data.name) or len(cache.load(config.data).train.labels)
+    return config.data.train_limit or total - held_out(config.data.val_size, total)
+
+
 def batches(kind: str, config: Config, effort: Effort) -> list[int]:
     """Powers of two from 32, but no larger than the data."""
     largest = 64 if effort.quick else 512 if kind == "cpu" else 4096
-    sizes = [2**power for power in range(5, 13) if 2**power <= largest]
-    return [size for size in sizes if size <= (config.data.train_limit or largest)] or [config.batch]
+    sizes = [2**power for power in range(5, 13)]
+    return [size for size in sizes if size <= min(largest, training_images(config))] or [config.batch]
 
 
 def best_batch(config: Config, variant: Variant, effort: Effort) -> tuple[int, list[Row], list[str]]:
@@ -174,12 +185,17 @@ def answer_of(processes: Sequence[Any], results: Any) -> float | str:
     return f"a job was not done after {LONGEST} s"
 
 
-def shares(kind: str, cores: int) -> list[Share]:
-    """Those to compare: all cores for one job, half of them, a quarter ..., then all of them for two, four ..."""
+def shares(kind: str, cores: int, gpus: int = 1) -> list[Share]:
+    """Those to compare: all cores for one job, half of them, a quarter ..., then for two, four ... jobs on each GPU."""
     most = cores if kind == "cpu" else MOST_JOBS_ON_GPU
     halved = [cores >> power for power in range(cores.bit_length())]
     doubled = [2**power for power in range(1, most.bit_length())]
-    return [Share(1, threads) for threads in halved] + [Share(jobs, max(1, cores // jobs)) for jobs in doubled]
+    return [Share(1, threads) for threads in halved] + [Share(jobs, max(1, cores // gpus // jobs)) for jobs in doubled]
+
+
+def fit(shares: Iterable[Share], cores: int, gpus: int) -> list[Share]:
+    """Those of a sweep: as many jobs on every GPU have the cores for it."""
+    return [share for share in shares if share.threads == 1 or share.jobs * share.threads * gpus <= cores]
 
 
 def best_share(
@@ -187,15 +203,15 @@ def best_share(
 ) -> tuple[Share, int, list[Row], list[str]]:
     """The share that is best for a sweep, the threads that are best for a single run; rows and notes."""
     group = f"{config.model.name}: jobs at the same time, images/s of all"
-    ways = {
-        share: partial(together, arguments, variant, *share, effort.seconds)
-        for share in shares(device_of(config).type, torch.get_num_threads())
-    }
+    kind, cores = device_of(config).type, torch.get_num_threads()
+    gpus = torch.cuda.device_count() if kind == "cuda" else 1
+    ways = {share: partial(together, arguments, variant, *share, effort.seconds) for share in shares(kind, cores, gpus)}
     notes: list[str] = []
     speeds, figures = speeds_of(group, ways, min(effort.rounds, 3), notes)
     single = {share.threads: speed for share, speed in speeds.items() if share.jobs == 1}
-    threads = simplest_of_the_best(single) if single else torch.get_num_threads()
-    return simplest_of_the_best(speeds), threads, rows("recommend", group, "images/s", figures), notes
+    threads = simplest_of_the_best(single) if single else cores
+    of_sweep = {share: speeds[share] for share in fit(speeds, cores, gpus)} or speeds
+    return simplest_of_the_best(of_sweep), threads, rows("recommend", group, "images/s", figures), notes
 
 
 def without(arguments: Sequence[str], *keys: str) -> list[str]:

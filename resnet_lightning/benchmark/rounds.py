@@ -115,8 +115,3 @@ def rows(
         middle = (statistics.median(values), min(values), max(values), len(values))
         made.append(Row(section, group, case, unit, *middle, statistics.median(spread), min(spread), max(spread), note))
     return made
-
-
-def spread_text(values: Sequence[float]) -> str:
-    """``  2.31  (2.20 to 2.45)``: median, minimum, maximum."""
-    return f"{statistics.median(values):6.2f}  ({min(values):.2f} to {max(values):.2f})"

@@ -74,7 +74,7 @@ def test_input_compares_every_library_that_is_here(benchmark):
 def test_overhead_launcher_and_scaling(benchmark):
     rows = benchmark("only=overhead,launcher,scaling", "accelerator=cpu")
     groups = {row["group"] for row in rows}
-    assert {"start of a run", "loading mnist", "2 small jobs on one device", "a job of our launcher", "batch"} <= groups
+    assert {"start of a run", "loading mnist", "2 small jobs on the CPU", "a job of our launcher", "batch"} <= groups
     step = [row["case"] for row in rows if row["unit"] == "ms a step"]
     assert step == [BARE, ALONE, TRAINER, f"{ALONE}, less the bare loop", f"{TRAINER}, less the bare loop"]
     assert all("peak memory" in row["note"] for row in rows if row["group"] == "batch")

@@ -15,6 +15,7 @@ from resnet_lightning.benchmark.recommend import (
     answer_of,
     batches,
     compile_note,
+    fit,
     job,
     shares,
     simplest_of_the_best,
@@ -64,7 +65,7 @@ def measured(monkeypatch):
 
         monkeypatch.setattr(recommend, "precisions", lambda kind: ["32"])
         monkeypatch.setattr(recommend, "prepare", prepare)
-        monkeypatch.setattr(recommend, "shares", lambda kind, cores: [Share(*share) for share in jobs])
+        monkeypatch.setattr(recommend, "shares", lambda kind, cores, gpus: [Share(*share) for share in jobs])
         monkeypatch.setattr(recommend, "together", lambda arguments, variant, count, threads, s: speed(count, threads))
         return recommend.recommend(["model=resnet10", "accelerator=cpu", *arguments], EFFORT)
 
@@ -94,12 +95,16 @@ def test_a_single_run_gets_half_of_the_cores_where_these_are_faster(measured):
     assert advice.commands[0].endswith(" threads=2")
     assert shares("cpu", 4) == [(1, 4), (1, 2), (1, 1), (2, 2), (4, 1)] and shares("cpu", 1) == [(1, 1)]
     assert shares("cuda", 6) == [(1, 6), (1, 3), (1, 1), (2, 3), (4, 1), (8, 1)]
+    four = shares("cuda", 16, 4)
+    assert four == [(1, 16), (1, 8), (1, 4), (1, 2), (1, 1), (2, 2), (4, 1), (8, 1)]
+    assert fit(four, 16, 4) == [(1, 4), (1, 2), (1, 1), (2, 2), (4, 1), (8, 1)]
 
 
 def test_no_batch_is_larger_than_the_data(settings):
     assert batches("cpu", settings(), EFFORT) == [32, 64, 128, 256, 512]
     assert batches("cuda", settings(), EFFORT)[-1] == 4096
     assert batches("cpu", settings("data.train_limit=100", "batch=64"), EFFORT) == [32, 64]
+    assert batches("cpu", settings("data.val_size=59700"), EFFORT) == [32, 64, 128, 256]
 
 
 def test_jobs_that_fail_are_left_out_with_a_sentence(measured):
@@ -148,4 +153,4 @@ def test_a_job_that_was_killed_is_not_waited_for():
 
 def test_jobs_at_the_same_time_say_why_they_do_not_train():
     with pytest.raises(RuntimeError, match="ConfigError: batch=1 is not possible"):
-        together(["batch=1"], EAGER, 2, 1, 0.01)
+        together(["batch=1"], EAGER, 1, 1, 0.01)
