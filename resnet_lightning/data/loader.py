@@ -94,10 +94,15 @@ class TrainLoader(Loader):
         order = self.index[torch.randperm(len(self.index), generator=generator)]
         order = order.to(self.data.images.device)  # once an epoch: each copy makes the host wait for a GPU
         for chosen in order[: len(self) * self.batch].split(self.batch):
-            draws = torch.rand(len(chosen), self.draws, generator=generator)[self.rank :: self.processes]
-            # pinned after its share is taken: a copy of every other row would go through memory that is not
-            draws = draws.pin_memory() if self.device.type == "cuda" else draws
-            yield self.take(chosen[self.rank :: self.processes], draws)
+            yield self.take(chosen[self.rank :: self.processes], self.random_numbers(len(chosen), generator))
+
+    def random_numbers(self, count: int, generator: torch.Generator) -> Tensor:
+        """(n, D): this process's share of those of a batch, in memory that goes to a GPU while the host goes on."""
+        pinned = self.device.type == "cuda"
+        if self.processes == 1:
+            return torch.rand(count, self.draws, generator=generator, pin_memory=pinned)
+        share = torch.rand(count, self.draws, generator=generator)[self.rank :: self.processes].contiguous()
+        return share.pin_memory() if pinned else share  # with gaps in it, it would be copied to memory that is not
 
 
 def copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
