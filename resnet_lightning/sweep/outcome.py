@@ -3,6 +3,7 @@ was told to go may end with 0 and no result."""
 
 import re
 import signal
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from resnet_lightning import hparams
 from resnet_lightning.config import logger_names, plain_settings
 from resnet_lightning.result import FINISHED, RunResult, Status
 from resnet_lightning.sweep.plan import Job
-from resnet_lightning.text import count
+from resnet_lightning.text import count, file_error
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
 REFUSED = 2  # exit code of a run whose settings cannot be
@@ -29,7 +30,7 @@ def settle(
         folder: of the sweep.
         timed_out: the launcher stopped it for its time.
         stopped: the launcher stopped it since the user asked.
-        neighbours: how many jobs may have shared the memory of its device.
+        neighbours: how many other jobs run on its device.
     """
     place = folder / job.name
     result = read_or_new(place, job)
@@ -52,7 +53,8 @@ def settle(
         result.write(place)
     if (not ended_itself or timed_out) and "tensorboard" in logger_names(job.config.logger):
         settings = hparams.columns(job.config, result.choices, job.overrides)
-        hparams.mark_failed(place, settings, hparams.group_name(job.config))
+        with suppress(OSError):  # the record says it
+            hparams.mark_failed(place, settings, hparams.group_name(job.config))
     return result
 
 
@@ -92,6 +94,19 @@ def may_be_of_the_gpu(result: RunResult, exit_code: int | None) -> bool:
         return False
     reason = re.sub(r"\S*/\S*", "", result.reason or "")  # without paths: a sweep may be called gpu
     return result.status == "crashed" or OF_A_GPU.search(reason) is not None
+
+
+def not_started(folder: Path, job: Job, error: OSError) -> RunResult:
+    """The end of a job whose process could not be started: no room for its files, no more processes."""
+    place = folder / job.name
+    result = RunResult("failed", job.overrides, plain_settings(job.config), job.config.seed, name=job.name)
+    with suppress(OSError):
+        result = read_or_new(place, job)
+    result.status, result.exit_code = "failed", 1
+    result.reason = f"not started: {file_error(error, str(place))}"
+    with suppress(OSError):
+        result.write(place)
+    return result
 
 
 def mark_unavailable(folder: Path, job: Job, reason: str) -> None:

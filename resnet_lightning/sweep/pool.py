@@ -11,10 +11,11 @@ from types import FrameType
 from typing import Any, Protocol
 
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, may_be_of_the_gpu, settle
+from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, may_be_of_the_gpu, not_started, settle
 from resnet_lightning.sweep.plan import Job, single_run
 from resnet_lightning.sweep.process import JobProcess, fork_server
 from resnet_lightning.sweep.slots import Slot
+from resnet_lightning.text import file_error
 
 GRACE = 20.0  # seconds between asking a job to stop and ending it
 START_FAILURES = 3  # in a row, after which a device is taken for broken
@@ -103,6 +104,8 @@ class Pool:
                 queue.remove(number)
                 if self._start(number, jobs[number], slot):
                     free.remove(slot)
+                elif self._try_again(number, jobs[number]):
+                    queue.append(number)
 
     def _broken(self, slot: Slot) -> bool:
         return self._start_failures[slot.name] >= START_FAILURES
@@ -116,17 +119,18 @@ class Pool:
         return time.monotonic() >= self._not_before.get(number, 0.0)
 
     def _start(self, number: int, job: Job, slot: Slot) -> bool:
-        """False where the folder of the job cannot be written: others may still end well."""
+        """False where that fails, as on a full disk: others may still end well."""
         place = self.folder / job.name
         job.attempts += 1
+        self.watcher.started(job, slot)
         try:
             forget_old_record(place)
             self.running[number] = JobProcess(self.context, single_run(self.folder, job), slot, place / job.log)
         except OSError as error:
-            job.status = "failed"
-            self.watcher.say(f"{job.label} is not started: {error.filename or place} ({error.strerror})")
+            result = not_started(self.folder, job, error)
+            job.status = result.status
+            self.watcher.ended(job, result, 0.0)
             return False
-        self.watcher.started(job, slot)
         return True
 
     def _watch(self, jobs: Sequence[Job]) -> None:
@@ -163,18 +167,23 @@ class Pool:
             move = self._start_failed(number, process.slot)
         else:
             self._start_failures[process.slot.name] = 0
+        return self._try_again(number, job, move)
+
+    def _try_again(self, number: int, job: Job, move: bool = False) -> bool:
+        """Whether a job has another attempt, which then waits a little; ``move``: on another device, for free."""
         if move or job.attempts - (number in self._moved) <= self.retries:
             self._not_before[number] = time.monotonic() + min(2.0 ** (job.attempts - 1), LONGEST_PAUSE)
             return True
         return False
 
     def _settled(self, job: Job, process: JobProcess, timed_out: bool) -> RunResult:
-        neighbours = sum(slot.visible_devices == process.slot.visible_devices for slot in self.slots) - 1
+        others = (other.slot.visible_devices for other in self.running.values())
+        neighbours = sum(device == process.slot.visible_devices for device in others)
         stopped = self.stop_signal is not None
         try:
             return settle(self.folder, job, process.exit_code, timed_out, stopped, neighbours)
         except OSError as error:  # a full disk must not end the jobs that still run
-            said = f"its record cannot be written: {error.filename or self.folder / job.name} ({error.strerror})"
+            said = f"no record of its end: {file_error(error, str(self.folder / job.name))}"
             return RunResult("failed", job.overrides, {}, job.config.seed, reason=said, startup_seconds=0.0)
 
     def _start_failed(self, number: int, slot: Slot) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.launch import unavailable
-from resnet_lightning.sweep.outcome import mark_unavailable, settle
+from resnet_lightning.sweep.outcome import mark_unavailable, not_started, settle
 from resnet_lightning.sweep.plan import plan_jobs
 
 
@@ -58,6 +58,14 @@ def test_out_of_memory_beside_other_jobs_says_so(job, tmp_path):
     result = settle(tmp_path, job, exit_code=1, timed_out=False, stopped=False, neighbours=1)
     assert result.reason == "out of memory with batch=64; 1 other job shared the memory (launcher.jobs_per_device)"
     assert RunResult.read(tmp_path / job.name).reason == result.reason
+
+
+def test_a_job_that_could_not_be_started_says_why(job, tmp_path):
+    record("interrupted", epochs_done=3).write(tmp_path / job.name)
+    not_started(tmp_path, job, OSError(24, "Too many open files"))
+    left = RunResult.read(tmp_path / job.name)
+    assert (left.status, left.epochs_done) == ("failed", 3) and left.reason.startswith("not started: ")
+    assert "Too many open files" in left.reason
 
 
 def test_a_record_that_says_all_is_not_written_again(job, tmp_path, monkeypatch):

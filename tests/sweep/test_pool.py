@@ -13,11 +13,13 @@ class Watcher:
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.started_on: list[tuple[str, str]] = []
+        self.ended_jobs: list[str] = []
 
     def started(self, job, slot) -> None:
         self.started_on.append((job.name, slot.name))
 
-    def ended(self, job, result, seconds) -> None: ...
+    def ended(self, job, result, seconds) -> None:
+        self.ended_jobs.append(job.name)
 
     def tick(self) -> None: ...
 
@@ -119,6 +121,10 @@ def test_a_job_whose_folder_cannot_be_written_does_not_end_the_others(run, monke
             raise OSError(28, "No space left on device", str(place / "result.json"))
 
     monkeypatch.setattr(pool, "forget_old_record", forget)
+    monkeypatch.setattr(pool, "not_started", lambda folder, job, error: RunResult("failed", [], {}, 0))
     watcher, ends = run(4, ["0", "1"], broken=set())
     assert ends == ["done", "failed", "done", "done"]
-    assert len(watcher.lines) == 1 and watcher.lines[0].startswith("lr=1 is not started: ")
+    assert [name for name, _ in watcher.started_on].count("job 1") == 1 and len(watcher.ended_jobs) == 4
+    watcher, ends = run(4, ["0", "1"], broken=set(), retries=2)
+    assert ends == ["done", "failed", "done", "done"]
+    assert [name for name, _ in watcher.started_on].count("job 1") == 3
