@@ -56,8 +56,9 @@ def check_hardware(accelerator: str, devices: Any, precision: str) -> None:
     if kind == "cuda":
         count, wanted = torch.cuda.device_count(), device_count(devices) or 1
         largest = max(devices) if isinstance(devices, list) else wanted - 1
-        if largest >= count and SLOT in os.environ:
-            raise DeviceLost(f"{os.environ[SLOT]} has lost GPUs: torch finds {count} of {wanted}.")
+        given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+        if largest >= count and count < len(given) and SLOT in os.environ:
+            raise DeviceLost(f"{os.environ[SLOT]} has lost GPUs: torch finds {count} of {len(given)}.")
         if largest >= count:
             raise ConfigError(f"devices={devices} is not possible: this machine has {count} GPU(s), numbered from 0.")
     elif isinstance(devices, list):

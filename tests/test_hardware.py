@@ -44,7 +44,11 @@ def test_a_job_that_lost_some_of_its_gpus_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setenv(hardware.SLOT, "device 0,1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     with pytest.raises(DeviceLost, match=r"device 0,1 has lost GPUs: torch finds 1 of 2"):
+        hardware.check_hardware("gpu", 2, "32")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(ConfigError, match="this machine has 1 GPU"):  # it asks for more than it was given
         hardware.check_hardware("gpu", 2, "32")
 
 

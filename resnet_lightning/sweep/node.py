@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -31,6 +30,7 @@ class Task:
         directory: where the user started the sweep; relative paths in the arguments start there.
         arguments: of the single run.
         environment: the user's variables for this program; a queue may not pass them on.
+        gets_gpus: the queue was asked for GPUs for it.
     """
 
     folder: Path
@@ -38,6 +38,7 @@ class Task:
     directory: Path
     arguments: list[str]
     environment: dict[str, str]
+    gets_gpus: bool = False
 
 
 def run_task(task: Task) -> RunResult:
@@ -68,7 +69,7 @@ def start(task: Task, log: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=task.directory,
-        env=os.environ | task.environment | slot(os.environ),
+        env=os.environ | task.environment | slot(task.gets_gpus),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -76,15 +77,9 @@ def start(task: Task, log: int) -> subprocess.Popen[bytes]:
     )
 
 
-def slot(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variable with which a job that was given GPUs ends where they are gone, and never trains on the CPU instead.
-
-    Args:
-        environment: of the process that the queue started.
-    """
-    names = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS") if "SLURM_JOB_ID" in environment else ("CUDA_VISIBLE_DEVICES",)
-    given = next((environment[name] for name in names if environment.get(name)), "")
-    return {SLOT: f"GPU {given} of {platform.node()}"} if given else {}
+def slot(gets_gpus: bool) -> dict[str, str]:
+    """The variable with which a job that was given GPUs ends where they are gone, and does not train on the CPU."""
+    return {SLOT: f"the GPU of {platform.node()}"} if gets_gpus else {}
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,6 +1,7 @@
 """Jobs as tasks of a Ray cluster."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,8 @@ class RayQueue:
             remote["num_gpus"] = self.gpus if self.ray.cluster_resources().get("GPU") else 0
         self.say_if_too_large(remote)
         function = self.ray.remote(**remote)(run_task)
-        return [RayTicket(self.ray, function.remote(task)) for task in tasks]
+        gets_gpus = bool(remote.get("num_gpus"))
+        return [RayTicket(self.ray, function.remote(replace(task, gets_gpus=gets_gpus))) for task in tasks]
 
     def say_if_too_large(self, remote: dict[str, Any]) -> None:
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]

@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ class SlurmQueue:
                 del options["gpus_per_node"]
             executor = self.submitit.AutoExecutor(folder=place, cluster="slurm", slurm_max_num_timeout=0)
             executor.update_parameters(**{key if key in COMMON else f"slurm_{key}": options[key] for key in options})
-            jobs: Sequence[Any] = executor.map_array(run_task, list(tasks))
+            own = [replace(task, gets_gpus=bool(options.get("gpus_per_node"))) for task in tasks]
+            jobs: Sequence[Any] = executor.map_array(run_task, own)
         except (RuntimeError, ValueError, NameError, AssertionError, subprocess.SubprocessError) as error:
             raise ConfigError(f"SLURM does not take the jobs: {first_line(error)}") from error
         return jobs
