@@ -104,7 +104,7 @@ class RunResult:
     val: dict[str, Any] = field(default_factory=dict)  # best epoch: loss, accuracy, per_class_accuracy, images
     test: dict[str, Any] = field(default_factory=dict)  # best epoch: the same and confusion_matrix
     model: dict[str, Any] = field(default_factory=dict)  # stem, stages, parameters, multiply_accumulates
-    data: dict[str, Any] = field(default_factory=dict)  # classes, image shape, images in each split, mean, std
+    data: dict[str, Any] = field(default_factory=dict)  # classes, image shape, images in each split, mean, std, digest
     seconds: float | None = None  # all of it, from reading the data to the last figure, over all attempts
     startup_seconds: float | None = None  # from the start of the last attempt's process to its first step
     train_seconds: float | None = None  # the training steps alone

@@ -4,6 +4,7 @@ import datetime
 import logging
 import math
 import os
+import re
 import subprocess
 import threading
 import traceback
@@ -30,7 +31,15 @@ from resnet_lightning.models.summary import model_facts
 from resnet_lightning.result import FINISHED, RunResult, status_in
 from resnet_lightning.text import percent
 from resnet_lightning.training.batchnorm import ReestimateBatchNorm
-from resnet_lightning.training.checkpoint import DATA, Checkpoints, drop_older, load_best, refuse_other_run, save_traced
+from resnet_lightning.training.checkpoint import (
+    DATA,
+    Checkpoints,
+    digest_before,
+    drop_older,
+    load_best,
+    refuse_other_run,
+    save_traced,
+)
 from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import StopOnSignal
@@ -72,9 +81,9 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
     status = status_in(folder, settings)
     if status == "waiting":
         refuse_other_run(folder, settings)
+    refuse_other_images(config.data, digest_before(folder), folder)
     if status in FINISHED:
         result = RunResult.read(folder)
-        refuse_other_images(config.data, result.data, folder)
         log.info(f"finished before\n{closing_lines(result, folder)}")
         return result
     quiet_lightning()
@@ -237,7 +246,8 @@ def bits_depend_on(result: RunResult, processes: int) -> dict[str, Any]:
     versions = {key: result.versions[key] for key in ("torch", "lightning", "cuda")}
     shared = {"processes": processes} if processes > 1 and result.config["devices"] == "auto" else {}
     own = {"code": f"{result.versions['resnet_lightning']} {result.git_commit or ''}".strip()}
-    machine = {"device": result.device, "threads": result.threads, "precision": result.precision}
+    kind = re.sub(r"^cuda:\d+", "cuda", result.device or "")  # which of several equal GPUs it is does not matter
+    machine = {"device": kind, "threads": result.threads, "precision": result.precision}
     return {**machine, **versions, **shared, **own, DATA: result.data.get("digest")}
 
 

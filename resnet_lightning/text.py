@@ -24,11 +24,11 @@ def count(number: int, noun: str) -> str:
 
 
 def file_error(error: OSError, place: str = "A file") -> str:
-    """``outputs/a cannot be written (Permission denied).``; what has nothing to do with files as the system says it.
+    """``outputs/a cannot be read or written (Permission denied).``; what is not about a file as the system says it.
 
     Args:
         place: what could not be written where the system does not say.
     """
     if error.strerror is None or (error.filename is None and error.errno not in NO_ROOM):
         return str(error) or type(error).__name__
-    return f"{error.filename or place} cannot be written ({error.strerror})."
+    return f"{error.filename or place} cannot be read or written ({error.strerror})."

@@ -187,18 +187,23 @@ def open_cache(folder: Path, manifest: dict[str, Any]) -> DataSet:
     return DataSet(train, test, manifest["classes"], manifest["mean"], manifest["std"], digest)
 
 
-def refuse_other_images(config: DataConfig, recorded: dict[str, Any], place: Path) -> None:
-    """A finished run on a folder of images that are others by now is not what the same command would compute.
+def refuse_other_images(config: DataConfig, digest: str | None, place: Path) -> None:
+    """A run on a folder of images that are others by now is not what the same command would compute.
 
     Args:
-        recorded: what the record of the run says of its data.
+        digest: of the data that the run has; None if unknown.
         place: of the run.
 
     Raises:
-        ConfigError: the images have changed.
+        ConfigError: the images have changed. Where they are gone, nobody can tell, and a finished run needs none.
     """
-    known = config.name == "folder" and "digest" in recorded and is_at_hand(config)
-    if known and load(config).digest != recorded["digest"]:
+    if config.name != "folder" or digest is None:
+        return
+    try:
+        now = load(config).digest
+    except DataError:
+        return
+    if now != digest:
         raise ConfigError(
             f"{place} holds a run on other images than data.root={config.root} holds by now: move it away, or choose "
             "another folder or name=."

@@ -19,7 +19,7 @@ from resnet_lightning.sweep.launch import prepare_data, report
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.node import Task
 from resnet_lightning.sweep.outcome import read_or_new
-from resnet_lightning.sweep.plan import Job, plan_jobs, single_run, write_plan
+from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, single_run, write_plan
 from resnet_lightning.text import count
 
 LOOK_EVERY = 1.0  # seconds
@@ -97,6 +97,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
     queue.connect()  # before our signal handlers: Ray sets its own
     with hold(folder, "give this sweep another name="):
         planned = plan_jobs(folder, jobs)
+        refuse_other_images(folder, planned)
         write_plan(folder, command, planned)
         waiting = [job for job in planned if not job.finished]
         before = len(planned) - len(waiting)

@@ -10,7 +10,7 @@ from resnet_lightning.config import Config, ConfigError, LauncherConfig
 from resnet_lightning.lock import hold
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
-from resnet_lightning.sweep.plan import Job, plan_jobs, write_plan
+from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, write_plan
 from resnet_lightning.sweep.pool import Pool
 from resnet_lightning.sweep.process import fork_server
 from resnet_lightning.sweep.slots import Slot, make_slots
@@ -34,6 +34,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
     launcher = jobs[0][1].launcher
     with hold(folder, "give this sweep another name="):
         planned = plan_jobs(folder, jobs)
+        refuse_other_images(folder, planned)
         shares = share_devices(launcher, planned)
         write_plan(folder, command, planned)
         waiting = [job for job in planned if not job.finished and not unavailable(folder, job)]

@@ -73,7 +73,7 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
     """Find the folder and the state of every job; a point of the grid that stands in it twice is one job.
 
     Raises:
-        ConfigError: a folder holds a run with other settings, or a finished one on other images.
+        ConfigError: a folder holds a run with other settings.
     """
     # of a file that may be somebody else's: names, never a way out of the folder
     planned_before = [job["folder"] for job in read_plan(folder).jobs if Path(job["folder"]).name == job["folder"]]
@@ -91,16 +91,25 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
             planned[digest] = Job(
                 kept, " ".join(varied) or "(defaults)", config, name, status_in(folder / name, settings)
             )
-    for job in planned.values():
-        if job.finished and job.config.data.name == "folder":
-            refuse_other_images(job.config, folder / job.name)
     return list(planned.values())
 
 
-def refuse_other_images(config: Config, place: Path) -> None:
+def refuse_other_images(folder: Path, jobs: Sequence[Job]) -> None:
+    """The finished jobs of a sweep would stand in one table with those that see the images of today.
+
+    Raises:
+        ConfigError: the images of a folder have changed since a job on them.
+    """
     from resnet_lightning.data import cache  # imports torch
 
-    cache.refuse_other_images(config.data, RunResult.read(place).data, place)
+    seen = set()
+    for job in jobs:
+        if job.finished and job.config.data.name == "folder":
+            digest = RunResult.read(folder / job.name).data.get("digest")
+            key = (job.config.data.root, job.config.data.image_size, digest)
+            if key not in seen:
+                cache.refuse_other_images(job.config.data, digest, folder / job.name)
+            seen.add(key)
 
 
 def sweep_command(overrides: Mapping[str, Sequence[str]]) -> str:

@@ -8,6 +8,7 @@ import copy
 import json
 import logging
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ from torch import nn
 
 from resnet_lightning.config import ConfigError, DataError, differing_keys
 from resnet_lightning.hardware import is_first_process
-from resnet_lightning.result import atomic_write, discard
+from resnet_lightning.result import RunResult, atomic_write, discard
 from resnet_lightning.training.classifier import ImageClassifier, best_row
 from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
 
 log = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"
 NETWORK, AVERAGE = "network.", "average."  # how the names of weights begin in last.ckpt
-DATA = "data"  # part of the environment that must be the same; the others may change the last bits
+DATA = "data"  # key of the digest of the data in the environment
 UNKNOWN_BEFORE = (DATA, "code")  # what checkpoints of older versions do not say
 
 
@@ -81,10 +82,11 @@ class Checkpoints(Checkpoint):
         One that is damaged is put aside, with a line that says so, and the one before it is taken.
 
         Args:
-            environment: what the last bits of a result depend on besides the settings: device, threads, versions.
+            environment: what the last bits of a result depend on besides the settings: device, threads, versions, code,
+                data.
 
         Raises:
-            ConfigError: the checkpoint belongs to a run with other settings, or on other images.
+            ConfigError: the checkpoint belongs to a run with other settings.
         """
         self.environment = environment
         seen = False
@@ -92,7 +94,6 @@ class Checkpoints(Checkpoint):
             try:
                 checkpoint = read_sealed(path)
                 check(path, checkpoint, self.config)
-                self._check_data(path, checkpoint)
                 self._restore_best(checkpoint)
             except FileNotFoundError:
                 continue
@@ -106,15 +107,6 @@ class Checkpoints(Checkpoint):
         if seen or (self.folder / BEST).exists():
             say(f"{self.folder} has no checkpoint to go on from: training begins again with the first epoch")
         return None
-
-    def _check_data(self, path: Path, checkpoint: dict[str, Any]) -> None:
-        before = json.loads(checkpoint["environment"]).get(DATA)
-        if before not in (None, self.environment.get(DATA)):
-            root = self.config["data"]["root"]
-            raise ConfigError(
-                f"{path} belongs to a run on other images than data.root={root} holds by now: move it away, or choose "
-                "another folder or name=."
-            )
 
     def _restore_best(self, checkpoint: dict[str, Any]) -> None:
         """Have in ``best.ckpt`` the best epoch up to this checkpoint, whatever was or was not written after it.
@@ -178,6 +170,18 @@ def refuse_other_run(folder: Path, config: dict[str, Any]) -> None:
             check(path, read_sealed(path), config)
         except (OSError, Damaged):
             continue
+
+
+def digest_before(folder: Path) -> str | None:
+    """The digest of the data that the run in a folder has, from its record or else its checkpoint; None if unknown."""
+    digest: str | None = None
+    try:
+        digest = RunResult.read(folder).data.get("digest")
+    except (OSError, ValueError, AttributeError):
+        for path in (folder / LAST, older(folder / LAST)):
+            with suppress(OSError, Damaged, KeyError, ValueError):
+                digest = digest or json.loads(read_sealed(path)["environment"]).get(DATA)
+    return digest
 
 
 def drop_older(folder: Path) -> None:

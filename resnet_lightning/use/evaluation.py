@@ -27,7 +27,7 @@ TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
 
 
 def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str] = ()) -> Path:
-    """Evaluate a run, print its table, write ``evaluation/<what>/`` into its folder, return that.
+    """Evaluate a run, write ``evaluation/<what>/`` into its folder, print the table, return the folder.
 
     Args:
         overrides: ``key=value`` of the groups ``data`` and ``augment``.
@@ -58,11 +58,13 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         "classes": trained.classes,
         **facts,
     }
-    print("\n".join([*([trained.why] if trained.why else []), table(record)]), flush=True)
     folder = trained.folder / "evaluation" / what(subject, options, overrides)
-    folder.mkdir(parents=True, exist_ok=True)
-    write(record, folder / "evaluation.json")
-    draw(record, subject, probabilities, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write(record, folder / "evaluation.json")
+        draw(record, subject, probabilities, folder)
+    finally:  # the numbers are said where they cannot be kept, and kept where nobody listens
+        print("\n".join([*([trained.why] if trained.why else []), table(record)]), flush=True)
     return folder
 
 

@@ -102,7 +102,7 @@ def test_other_threads_are_said_to_change_bits(single):
 
 def test_folder_that_cannot_be_written_is_one_sentence(single):
     done = single(*SETTINGS, "hydra.run.dir=/proc/no/run")
-    assert done.returncode == 1 and done.stderr.startswith("Error: /proc/no cannot be written (")
+    assert done.returncode == 1 and done.stderr.startswith("Error: /proc/no cannot be read or written (")
     assert "Traceback" not in done.stdout + done.stderr
 
 

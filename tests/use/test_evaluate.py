@@ -43,7 +43,7 @@ def test_numbers_are_printed_where_they_cannot_be_kept(run, capsys):
     assert main([str(run), "split=val"]) == 1
     said = capsys.readouterr()
     assert "95 % interval" in said.out and said.err.startswith(f"Error: {run / 'evaluation'}")
-    assert "cannot be written (" in said.err and said.err.count("\n") == 1
+    assert "cannot be read or written (" in said.err and said.err.count("\n") == 1
 
 
 def test_a_run_that_is_not_finished_says_so(run, capsys):
