@@ -5,7 +5,8 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -175,8 +176,25 @@ def measures(asked: Asked) -> dict[str, Callable[[], tuple[list[Row], list[str]]
     }
 
 
+def tables(rows: Sequence[Row]) -> list[str]:
+    from resnet_lightning.benchmark.write import group_table
+
+    groups = dict.fromkeys(row.group for row in rows)
+    return [group_table([row for row in rows if row.group == group]) + "\n" for group in groups]
+
+
+@contextmanager
+def said_at_any_rate(parts: Sequence[str]) -> Iterator[None]:
+    """Print ``parts`` after the block that writes them to a file, also where that fails: minutes went into them."""
+    try:
+        yield
+    finally:
+        with suppress(BrokenPipeError):
+            print("\n".join(parts), flush=True)
+
+
 def measure(arguments: Sequence[str], asked: Asked) -> None:
-    from resnet_lightning.benchmark.write import group_table, write
+    from resnet_lightning.benchmark.write import write
 
     head = machine_line(arguments, asked)
     found: list[Row] = []
@@ -189,26 +207,21 @@ def measure(arguments: Sequence[str], asked: Asked) -> None:
         with noted(f"Section {section}", skipped):
             rows, skipped = of_section[section]()
         found, missing = found + rows, missing + skipped
-        for group in dict.fromkeys(row.group for row in rows):
-            print(group_table([row for row in rows if row.group == group]), end="\n\n", flush=True)
-        for sentence in skipped:
-            print(sentence, flush=True)
-        write(asked.folder, head, found, missing)
+        with said_at_any_rate([*tables(rows), *skipped]):
+            write(asked.folder, head, found, missing)
     print(asked.folder / "benchmark.md")
 
 
 def advise(arguments: Sequence[str], asked: Asked) -> None:
     from resnet_lightning.benchmark.recommend import recommend
-    from resnet_lightning.benchmark.write import group_table, write
+    from resnet_lightning.benchmark.write import write
 
     advice = recommend(asked.settings, asked.effort)
     sentences = "\n".join(f"- {line}" for line in advice.lines)
     commands = "\n".join(advice.commands)
     head = f"{machine_line(arguments, asked)}\n\n## Recommended\n\n{sentences}\n\n```\n{commands}\n```"
-    for group in dict.fromkeys(row.group for row in advice.rows):
-        print(group_table([row for row in advice.rows if row.group == group]), end="\n\n")
-    print("\n".join([*advice.lines, commands]), flush=True)
-    write(asked.folder, head, advice.rows, [])
+    with said_at_any_rate([*tables(advice.rows), *advice.lines, commands]):
+        write(asked.folder, head, advice.rows, [])
     print(asked.folder / "benchmark.md")
 
 

@@ -91,7 +91,8 @@ def measure_launcher(config: Config, machine: list[str], effort: Effort) -> tupl
             "Hydra's basic launcher": sweeps.basic,
             "single commands": sweeps.single_commands,
         }
-        group = f"{sweeps.jobs} small jobs on {'one GPU' if visible_gpus() else 'the CPU'}"
+        gpu = visible_gpus() and config.accelerator not in ("cpu", "mps")
+        group = f"{sweeps.jobs} small jobs on {'one GPU' if gpu else 'the CPU'}"
         times = interleave(group, ways, min(effort.rounds, MOST_ROUNDS), missing)
     found = rows("launcher", group, "s", times)
     if OURS in times:

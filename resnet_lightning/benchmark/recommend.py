@@ -17,7 +17,7 @@ from resnet_lightning.benchmark.ours import compose
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, rows
 from resnet_lightning.benchmark.timing import mean_seconds, release, repetitions, torch_flags
 from resnet_lightning.benchmark.training import Prepared, Variant, device_of, precisions, prepare, variant_step
-from resnet_lightning.checks import TRAIN_IMAGES, held_out
+from resnet_lightning.checks import TRAIN_IMAGES, held_out, scaled_images
 from resnet_lightning.config import Config, ConfigError
 from resnet_lightning.data import cache
 from resnet_lightning.text import count
@@ -105,21 +105,22 @@ def training_images(config: Config) -> int:
         DataError: there is no such folder of images.
     """
     total = TRAIN_IMAGES.get(config.data.name) or len(cache.load(config.data).train.labels)
-    return config.data.train_limit or total - held_out(config.data.val_size, total)
+    return scaled_images(config.scale, config.data.train_limit or total - held_out(config.data.val_size, total))
 
 
-def batches(kind: str, config: Config, effort: Effort) -> list[int]:
-    """Powers of two from 32, but no larger than the data."""
-    largest = 64 if effort.quick else 512 if kind == "cpu" else 4096
-    sizes = [2**power for power in range(5, 13)]
-    return [size for size in sizes if size <= min(largest, training_images(config))] or [config.batch]
+def batches(kind: str, images: int, effort: Effort) -> list[int]:
+    """Powers of two from 32, but none larger than the data."""
+    largest = min(images, 64 if effort.quick else 512 if kind == "cpu" else 4096)
+    return [2**power for power in range(5, 13) if 2**power <= largest]
 
 
-def best_batch(config: Config, variant: Variant, effort: Effort) -> tuple[int, list[Row], list[str]]:
+def best_batch(
+    config: Config, variant: Variant, sizes: Sequence[int], effort: Effort
+) -> tuple[int, list[Row], list[str]]:
     device, group = device_of(config), f"{config.model.name}: batch"
     ways: dict[int, Way] = {}
     notes: list[str] = []
-    for batch in batches(device.type, config, effort):
+    for batch in sizes:
         prepared, problems = prepare(replace(config, batch=batch), [variant], device, effort)
         notes += problems
         if variant in prepared:
@@ -226,10 +227,12 @@ def recommend(arguments: list[str], effort: Effort) -> Advice:
     """
     config = compose(arguments)
     device, batch = device_of(config), config.batch
+    named = any(argument.startswith("batch=") for argument in arguments)
+    sizes = [] if named else batches(device.type, training_images(config), effort)
     variant, found, notes = best_variant(config, effort)
     release(device)
-    if not any(argument.startswith("batch=") for argument in arguments):
-        batch, more, problems = best_batch(config, variant, effort)
+    if sizes:
+        batch, more, problems = best_batch(config, variant, sizes, effort)
         found, notes = found + more, notes + problems
         release(device)
     chosen = [*without(arguments, "precision", "compile", "threads", "batch"), f"batch={batch}"]

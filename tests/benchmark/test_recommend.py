@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from resnet_lightning.benchmark import recommend, training
 from resnet_lightning.benchmark.__main__ import main
@@ -20,6 +21,7 @@ from resnet_lightning.benchmark.recommend import (
     shares,
     simplest_of_the_best,
     together,
+    training_images,
 )
 from resnet_lightning.benchmark.rounds import Effort
 from resnet_lightning.benchmark.training import Prepared, Variant, prepare
@@ -89,8 +91,9 @@ def test_a_batch_that_does_not_fit_is_left_out(measured):
     assert batches == ["32", "64", "128", "256"] and f"{COMPILED}: not possible here." in advice.lines
 
 
-def test_a_single_run_gets_half_of_the_cores_where_these_are_faster(measured):
-    advice = measured(jobs={(1, 4): 100.0, (1, 2): 120.0, (2, 2): 200.0})
+def test_a_single_run_gets_half_of_the_cores_where_these_are_faster(measured, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    advice = measured(jobs={(1, 4): 100.0, (1, 2): 120.0, (2, 2): 200.0, (4, 2): 300.0})  # eight threads on four cores
     assert "a single run on 2 threads, a sweep as 2 jobs of 2 threads a device" in advice.lines[0]
     assert advice.commands[0].endswith(" threads=2")
     assert shares("cpu", 4) == [(1, 4), (1, 2), (1, 1), (2, 2), (4, 1)] and shares("cpu", 1) == [(1, 1)]
@@ -101,10 +104,11 @@ def test_a_single_run_gets_half_of_the_cores_where_these_are_faster(measured):
 
 
 def test_no_batch_is_larger_than_the_data(settings):
-    assert batches("cpu", settings(), EFFORT) == [32, 64, 128, 256, 512]
-    assert batches("cuda", settings(), EFFORT)[-1] == 4096
-    assert batches("cpu", settings("data.train_limit=100", "batch=64"), EFFORT) == [32, 64]
-    assert batches("cpu", settings("data.val_size=59700"), EFFORT) == [32, 64, 128, 256]
+    assert batches("cpu", 55_000, EFFORT) == [32, 64, 128, 256, 512]
+    assert batches("cuda", 55_000, EFFORT)[-1] == 4096
+    assert batches("cpu", 100, EFFORT) == [32, 64] and batches("cpu", 20, EFFORT) == []
+    assert training_images(settings()) == 55_000 and training_images(settings("data.val_size=59700")) == 300
+    assert training_images(settings("data.train_limit=1000", "scale=0.1")) == 100
 
 
 def test_jobs_that_fail_are_left_out_with_a_sentence(measured):
