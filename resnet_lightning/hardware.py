@@ -56,7 +56,8 @@ def check_hardware(accelerator: str, devices: Any, precision: str) -> None:
     if kind == "cuda":
         count, wanted = torch.cuda.device_count(), device_count(devices) or 1
         largest = max(devices) if isinstance(devices, list) else wanted - 1
-        given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        given = [name for name in visible if name.strip() and not name.startswith("MIG-")]  # of those torch counts one
         if largest >= count and count < len(given) and SLOT in os.environ:
             raise DeviceLost(f"{os.environ[SLOT]} has lost GPUs: torch finds {count} of {len(given)}.")
         if largest >= count:

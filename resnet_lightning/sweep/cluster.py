@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -216,8 +216,10 @@ class Round:
             loss = Loss("interrupted", "stopped with the sweep")
         result.status, result.reason, result.exit_code = loss.status, loss.reason, 1
         result.attempts = max(result.attempts, job.attempts)
-        result.write(place)
+        with suppress(OSError):  # a full disk must not end the jobs that run; the line of this one says how it ended
+            result.write(place)
         if was_running and "tensorboard" in logger_names(job.config.logger):
             settings = hparams.columns(job.config, result.choices, job.overrides)
-            hparams.mark_failed(place, settings, hparams.group_name(job.config))
+            with suppress(OSError):
+                hparams.mark_failed(place, settings, hparams.group_name(job.config))
         return result

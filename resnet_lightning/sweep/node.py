@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,7 +31,7 @@ class Task:
         directory: where the user started the sweep; relative paths in the arguments start there.
         arguments: of the single run.
         environment: the user's variables for this program; a queue may not pass them on.
-        gets_gpus: the queue was asked for GPUs for it.
+        gets_gpus: the queue was asked for GPUs for it; None where that is left to its own options.
     """
 
     folder: Path
@@ -38,7 +39,7 @@ class Task:
     directory: Path
     arguments: list[str]
     environment: dict[str, str]
-    gets_gpus: bool = False
+    gets_gpus: bool | None = None
 
 
 def run_task(task: Task) -> RunResult:
@@ -69,7 +70,7 @@ def start(task: Task, log: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command,
         cwd=task.directory,
-        env=os.environ | task.environment | slot(task.gets_gpus),
+        env=os.environ | task.environment | slot(task.gets_gpus, os.environ),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,
@@ -77,8 +78,10 @@ def start(task: Task, log: int) -> subprocess.Popen[bytes]:
     )
 
 
-def slot(gets_gpus: bool) -> dict[str, str]:
+def slot(gets_gpus: bool | None, environment: Mapping[str, str]) -> dict[str, str]:
     """The variable with which a job that was given GPUs ends where they are gone, and does not train on the CPU."""
+    if gets_gpus is None:
+        gets_gpus = bool(environment.get("SLURM_STEP_GPUS") or environment.get("SLURM_JOB_GPUS"))
     return {SLOT: f"the GPU of {platform.node()}"} if gets_gpus else {}
 
 

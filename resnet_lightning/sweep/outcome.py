@@ -96,14 +96,15 @@ def may_be_of_the_gpu(result: RunResult, exit_code: int | None) -> bool:
     return result.status == "crashed" or OF_A_GPU.search(reason) is not None
 
 
-def not_started(folder: Path, job: Job, error: OSError) -> RunResult:
-    """The end of a job whose process could not be started: no room for its files, no more processes."""
+def not_started(folder: Path, job: Job, error: OSError | EOFError) -> RunResult:
+    """The end of a job whose process could not be started: no room for its files, no more memory for a process."""
     place = folder / job.name
     result = RunResult("failed", job.overrides, plain_settings(job.config), job.config.seed, name=job.name)
     with suppress(OSError):
         result = read_or_new(place, job)
     result.status, result.exit_code = "failed", 1
-    result.reason = f"not started: {file_error(error, str(place))}"
+    said = file_error(error, str(place)) if isinstance(error, OSError) else "the process that starts them has ended"
+    result.reason = f"not started: {said.rstrip('.')}"
     with suppress(OSError):
         result.write(place)
     return result

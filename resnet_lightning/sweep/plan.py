@@ -5,6 +5,7 @@ of all its settings. The same command again finds its folders by their hashes; a
 """
 
 import json
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 from resnet_lightning.config import Config, config_hash, is_place, plain_settings
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
-from resnet_lightning.result import FINISHED, RunResult, atomic_write, status_in
+from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, atomic_write, status_in
 from resnet_lightning.resume import into
 from resnet_lightning.text import count
 
@@ -95,21 +96,30 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
 
 
 def refuse_other_images(folder: Path, jobs: Sequence[Job]) -> None:
-    """The finished jobs of a sweep would stand in one table with those that see the images of today.
+    """What a sweep has already, also of an earlier grid, would stand in one table with what sees the images of today.
 
     Raises:
-        ConfigError: the images of a folder have changed since a job on them.
+        ConfigError: the images of a folder have changed since a run on them.
     """
     from resnet_lightning.data import cache  # imports torch
 
+    own = {images_of(vars(job.config.data)): job.config.data for job in jobs if job.config.data.name == "folder"}
     seen = set()
-    for job in jobs:
-        if job.finished and job.config.data.name == "folder":
-            digest = RunResult.read(folder / job.name).data.get("digest")
-            key = (job.config.data.root, job.config.data.image_size, digest)
-            if key not in seen:
-                cache.refuse_other_images(job.config.data, digest, folder / job.name)
-            seen.add(key)
+    for path in sorted(folder.glob(f"*/{FILE_NAME}")) if own else ():
+        try:
+            record = RunResult.read(path.parent)
+            images, digest = images_of(record.config["data"]), record.data.get("digest")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged: the report says so
+            continue
+        counts = record.status in FINISHED or (path.parent / "last.ckpt").exists()
+        if counts and images in own and (images, digest) not in seen:
+            seen.add((images, digest))
+            cache.refuse_other_images(own[images], digest, path.parent)
+
+
+def images_of(data: dict[str, Any]) -> tuple[str, str, int]:
+    """Which images a run is on, from the settings of its data."""
+    return data["name"], os.path.normpath(data["root"]), data["image_size"]
 
 
 def sweep_command(overrides: Mapping[str, Sequence[str]]) -> str:

@@ -126,7 +126,7 @@ class Pool:
         try:
             forget_old_record(place)
             self.running[number] = JobProcess(self.context, single_run(self.folder, job), slot, place / job.log)
-        except OSError as error:
+        except (OSError, EOFError) as error:  # EOFError: the fork server has fallen; the next start brings it up again
             result = not_started(self.folder, job, error)
             job.status = result.status
             self.watcher.ended(job, result, 0.0)

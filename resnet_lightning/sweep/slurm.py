@@ -84,8 +84,8 @@ class SlurmQueue:
                 del options["gpus_per_node"]
             executor = self.submitit.AutoExecutor(folder=place, cluster="slurm", slurm_max_num_timeout=0)
             executor.update_parameters(**{key if key in COMMON else f"slurm_{key}": options[key] for key in options})
-            own = [replace(task, gets_gpus=bool(options.get("gpus_per_node"))) for task in tasks]
-            jobs: Sequence[Any] = executor.map_array(run_task, own)
+            gets_gpus = True if options.get("gpus_per_node") else None  # there are other options that ask for GPUs
+            jobs: Sequence[Any] = executor.map_array(run_task, [replace(task, gets_gpus=gets_gpus) for task in tasks])
         except (RuntimeError, ValueError, NameError, AssertionError, subprocess.SubprocessError) as error:
             raise ConfigError(f"SLURM does not take the jobs: {first_line(error)}") from error
         return jobs

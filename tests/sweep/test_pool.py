@@ -14,6 +14,7 @@ class Watcher:
         self.lines: list[str] = []
         self.started_on: list[tuple[str, str]] = []
         self.ended_jobs: list[str] = []
+        self.shared: list[int] = []
 
     def started(self, job, slot) -> None:
         self.started_on.append((job.name, slot.name))
@@ -56,6 +57,7 @@ def run(tmp_path, monkeypatch):
             return ended
 
         def settle(folder, job, exit_code, timed_out, stopped, neighbours):
+            shared.append(neighbours)
             failed = places[job.name].visible_devices in broken
             if failed and isinstance(reason, Exception):
                 raise reason
@@ -68,6 +70,7 @@ def run(tmp_path, monkeypatch):
         monkeypatch.setattr(pool, "single_run", lambda *_: [])
         monkeypatch.setattr(pool, "LONGEST_PAUSE", 0.0)
         watcher = Watcher()
+        shared = watcher.shared
         pool.Pool(tmp_path, slots, None, retries, watcher).run(jobs)
         return watcher, [job.status for job in jobs]
 
@@ -128,3 +131,8 @@ def test_a_job_whose_folder_cannot_be_written_does_not_end_the_others(run, monke
     watcher, ends = run(4, ["0", "1"], broken=set(), retries=2)
     assert ends == ["done", "failed", "done", "done"]
     assert [name for name, _ in watcher.started_on].count("job 1") == 3
+
+
+def test_neighbours_are_those_that_run_on_the_same_device(run):
+    watcher, _ = run(3, ["0", "0", "1"], broken=set())  # all three end at once, and are looked at one by one
+    assert watcher.shared == [1, 0, 0]

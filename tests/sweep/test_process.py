@@ -81,5 +81,6 @@ def test_gone_gpu_is_no_wrong_setting(monkeypatch, accelerator):
 
 
 def test_a_node_whose_gpus_are_gone_does_not_train_on_the_cpu():
-    assert node.slot(gets_gpus=True) == {hardware.SLOT: f"the GPU of {platform.node()}"}
-    assert node.slot(gets_gpus=False) == {}
+    given = {hardware.SLOT: f"the GPU of {platform.node()}"}
+    assert node.slot(True, {}) == node.slot(None, {"SLURM_JOB_GPUS": "2,3"}) == given
+    assert node.slot(False, {"SLURM_JOB_GPUS": "2,3"}) == node.slot(None, {"CUDA_VISIBLE_DEVICES": "0"}) == {}
