@@ -23,7 +23,7 @@ from resnet_lightning.training.classifier import Diverged
 from resnet_lightning.training.interrupt import Interrupted
 
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-CARRIED = ("data", "epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
+CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
 FIRST_SPEAKS = 1.0  # seconds that the first process of a run has to record a failure that all of them see
 AGAIN = "the same command goes on from the last checkpoint"
 

@@ -81,9 +81,9 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
     status = status_in(folder, settings)
     if status == "waiting":
         refuse_other_run(folder, settings)
-    refuse_other_images(config.data, digest_before(folder), folder)
     if status in FINISHED:
         result = RunResult.read(folder)
+        refuse_other_images(config.data, result.data.get("digest"), folder)
         log.info(f"finished before\n{closing_lines(result, folder)}")
         return result
     quiet_lightning()
@@ -103,6 +103,8 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         git_commit=COMMIT,
     )
     with hold(folder, "choose another folder") if hardware.is_first_process() else nullcontext():
+        if config.data.name == "folder":
+            refuse_other_images(config.data, digest_before(folder), folder)
         return attempt(config, folder, result)
 
 

@@ -205,9 +205,11 @@ def test_a_run_does_not_go_on_with_other_images(settings, tmp_path, image_folder
         with pytest.raises(ConfigError, match="run holds a run on other images"):
             run(config, folder, [], {})
         assert contents(folder) == before
-    (folder / "result.json").unlink()  # now only the checkpoint knows
-    with pytest.raises(ConfigError, match="run holds a run on other images"):
-        run(config, folder, [], {})
+    for damage in (lambda: finished.write(folder), (folder / "result.json").unlink):  # now only the checkpoint knows
+        finished.data = {}
+        damage()
+        with pytest.raises(ConfigError, match="run holds a run on other images"):
+            run(config, folder, [], {})
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -37,6 +37,8 @@ def test_resumed_run_says_that_it_had_other_devices(tmp_path, caplog):
 
     assert environment("auto", 3)["processes"] == 3
     assert all("processes" not in environment(*asked) for asked in (("auto", 1), (2, 2)))
+    records = (RunResult("running", [], {}, 0, versions=parts, device=f"cuda:{number} A100") for number in (0, 1))
+    assert len({str(bits_depend_on(record, 1)) for record in records}) == 1  # which of two equal GPUs does not matter
     checkpoints = Checkpoints(tmp_path, {})
     checkpoints.environment = environment("auto", 1)
     caplog.set_level(logging.INFO)

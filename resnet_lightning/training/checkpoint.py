@@ -20,7 +20,7 @@ from torch import nn
 
 from resnet_lightning.config import ConfigError, DataError, differing_keys
 from resnet_lightning.hardware import is_first_process
-from resnet_lightning.result import RunResult, atomic_write, discard
+from resnet_lightning.result import atomic_write, discard
 from resnet_lightning.training.classifier import ImageClassifier, best_row
 from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
 
@@ -173,15 +173,12 @@ def refuse_other_run(folder: Path, config: dict[str, Any]) -> None:
 
 
 def digest_before(folder: Path) -> str | None:
-    """The digest of the data that the run in a folder has, from its record or else its checkpoint; None if unknown."""
-    digest: str | None = None
-    try:
-        digest = RunResult.read(folder).data.get("digest")
-    except (OSError, ValueError, AttributeError):
-        for path in (folder / LAST, older(folder / LAST)):
-            with suppress(OSError, Damaged, KeyError, ValueError):
-                digest = digest or json.loads(read_sealed(path)["environment"]).get(DATA)
-    return digest
+    """The digest of the data from which the run in a folder would go on; None where it begins, or does not say."""
+    for path in (folder / LAST, older(folder / LAST)):
+        with suppress(OSError, Damaged, KeyError, ValueError):
+            digest: str | None = json.loads(read_sealed(path)["environment"]).get(DATA)
+            return digest
+    return None
 
 
 def drop_older(folder: Path) -> None:

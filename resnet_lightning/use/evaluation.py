@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +60,16 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         **facts,
     }
     folder = trained.folder / "evaluation" / what(subject, options, overrides)
+    text = "\n".join([*([trained.why] if trained.why else []), table(record)])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write(record, folder / "evaluation.json")
         draw(record, subject, probabilities, folder)
-    finally:  # the numbers are said where they cannot be kept, and kept where nobody listens
-        print("\n".join([*([trained.why] if trained.why else []), table(record)]), flush=True)
+    except OSError:  # the numbers are said where they cannot be kept
+        with suppress(BrokenPipeError):
+            print(text, flush=True)
+        raise
+    print(text, flush=True)
     return folder
 
 
