@@ -154,12 +154,11 @@ class Pool:
         """Settle an ended job; True if it shall be tried again."""
         process = self.running.pop(number)
         process.close()
-        stopped = self.stop_signal is not None
         result = self._settled(job, process, number in self._timed_out)
         job.status = result.status
         self._timed_out.discard(number)
         self.watcher.ended(job, result, time.monotonic() - process.started)
-        if stopped or job.status not in RETRIED:
+        if self.stop_signal is not None or job.status not in RETRIED:
             self._start_failures[process.slot.name] = 0
             return False
         move = False

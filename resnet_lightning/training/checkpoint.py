@@ -131,6 +131,7 @@ class Checkpoints(Checkpoint):
         missing = f" ({LAST} is missing)" if path.name != LAST and not (self.folder / LAST).exists() else ""
         say(f"goes on after epoch {checkpoint['epoch'] + 1}, from {path}{missing}")
         before, now = json.loads(checkpoint["environment"]), self.environment
+        # of both: that a run had one process is not written down
         keys = [key for key in {**now, **before} if key in before or key not in UNKNOWN_BEFORE]
         changed = [f"{key}: {before.get(key)} / {now.get(key)}" for key in keys if before.get(key) != now.get(key)]
         if changed:
