@@ -48,10 +48,25 @@ def build_optimizer(
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     if algorithm is torch.optim.ASGD:
         return averaged_sgd(groups, lr, extra)
-    if fused and algorithm in FUSED and not {"foreach", "differentiable"} & extra.keys():
+    if fused and algorithm in FUSED and not {"foreach", "differentiable", "dampening"} & extra.keys():
         extra = {"fused": True, **extra}
     optimizer: Optimizer = algorithm(groups, lr=lr, **extra)
+    if extra.get("fused") and extra.get("momentum"):
+        optimizer.register_step_pre_hook(begin_at_rest)
     return optimizer
+
+
+def begin_at_rest(optimizer: Optimizer, *_: Any) -> None:
+    """Before its first step, give fused SGD a momentum of 0, which makes that step the gradient, as it should be.
+
+    It would make one without values, and where ``GradScaler`` has the step skipped (in 16 bit the first ones often
+    are), whatever was in that memory would be the momentum of the next.
+    """
+    if not optimizer.state:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for parameter in parameters:
+            if parameter.grad is not None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter.grad)
 
 
 def averaged_sgd(groups: list[dict[str, Any]], lr: float, extra: dict[str, Any]) -> Optimizer:

@@ -61,6 +61,41 @@ def test_fused_steps_are_the_ordinary_ones(settings, name):
     torch.testing.assert_close(*weights)
 
 
+@pytest.fixture
+def new_memory_is_nan():
+    """torch fills it so, where it is asked to be deterministic."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam", "adamw"])
+def test_a_first_step_that_is_skipped_leaves_nothing_behind(settings, new_memory_is_nan, name):
+    weights = []
+    for fused in (True, False):
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(8, 8)
+        optimizer = build_optimizer(layer, settings(f"optimizer={name}").optimizer, 0.1, 0.01, fused)
+        scaler = torch.amp.GradScaler("cpu")
+        for factor in (float("inf"), 1.0, 1.0):
+            optimizer.zero_grad()
+            scaler.scale(factor * layer(torch.ones(4, 8)).square().sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        weights.append(layer.weight.detach())
+    assert weights[0].isfinite().all()
+    torch.testing.assert_close(*weights)
+
+
+def test_dampening_is_that_of_the_ordinary_step(settings):
+    options = {**settings("optimizer=momentum").optimizer, "dampening": 0.5}
+    layer = torch.nn.Linear(1, 1, bias=False)
+    optimizer, before = build_optimizer(layer, options, 0.1, 0.0), layer.weight.item()
+    layer.weight.grad = torch.ones(1, 1)
+    optimizer.step()  # torch damps no first step
+    assert layer.weight.item() == pytest.approx(before - 0.1)
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_gradients_are_clipped(settings, network, precision, tmp_path):
     trainer = Trainer(
