@@ -1,5 +1,6 @@
 """The data of a run as a LightningDataModule: cache, validation split, loaders, augmentation on the training device."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -222,12 +223,17 @@ class ImageDataModule(LightningDataModule):
         return self._eval_loader(self.test_split, self.test_index if self.test_split == "test" else self.train_index)
 
     def plain_training_images(self, count: int) -> Iterator[Tensor]:
-        """Batches of at most ``count`` training images as evaluation sees them, always the same ones."""
+        """Batches of at most ``count`` training images as evaluation sees them, always the same ones.
+
+        The batches are as equal as they can be: each counts the same in the statistics that are made of them.
+        """
         assert self.trainer is not None
         generator = stream(self.config.val_seed, 0, "plain training images")
         index = chosen(self.train_index, self.data.train.labels, count, generator)
         index = index[torch.randperm(len(index), generator=generator)]  # a folder's images come class by class
-        for batch in Loader(self.placed("train"), index, self.eval_batch, self.trainer.strategy.root_device):
+        parts = math.ceil(len(index) / max(2, self.eval_batch))
+        size = math.ceil(len(index) / parts)
+        for batch in Loader(self.placed("train"), index, size, self.trainer.strategy.root_device):
             if len(batch.labels) > 1:  # BatchNorm needs two
                 yield self.augment.plain(batch.images)
 

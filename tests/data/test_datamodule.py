@@ -1,5 +1,7 @@
 """The split: stratified, fixed by its own seed, never overlapping; and statistics that fit the images."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -50,6 +52,15 @@ def test_without_validation_the_test_set_selects(module):
     data = module("data.val_size=0")
     assert data.selection == "test" and len(data.train_index) == 60_000
     assert module().selection == "validation"
+
+
+@pytest.mark.parametrize(
+    ("images", "eval_batch", "sizes"), [(1000, 500, [500] * 2), (504, 500, [252] * 2), (9, 1, [2] * 4), (2, 500, [2])]
+)
+def test_plain_training_images_come_in_batches_that_count_the_same(module, images, eval_batch, sizes):
+    data = module(f"data.train_limit={images}", f"eval_batch={eval_batch}", "batch=2")
+    data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    assert [len(batch) for batch in data.plain_training_images(10_000)] == sizes
 
 
 def test_stratified_fills_up_to_the_exact_count():
