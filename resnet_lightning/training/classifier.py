@@ -98,7 +98,8 @@ class ImageClassifier(LightningModule):
     def evaluate(self, images: Tensor) -> Tensor:
         """Logits (N, num_classes) of (N, C, H, W) normalised images as validation and test count them."""
         logits = cast(Tensor, self.evaluated(images))
-        return (logits + self.evaluated(images.flip(3))) / 2 if self.tta == "flip" else logits
+        # in float32, as elsewhere: half precision would make ties of close classes
+        return (logits.float() + self.evaluated(images.flip(3)).float()) / 2 if self.tta == "flip" else logits
 
     def tally(self, split: str) -> Tally:
         return cast(Tally, self.tallies[f"{split}_tally"])
