@@ -25,6 +25,7 @@ from resnet_lightning.use.subject import Subject, read_subject
 from resnet_lightning.use.trained import Trained, batches, load
 
 TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
+OTHER_SPLIT = ("data=", "data.val_size=", "data.val_seed=")  # with these, other images may be held out than in the run
 
 
 def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str] = ()) -> Path:
@@ -54,6 +55,7 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         "precision": precision,
         "best_epoch": trained.result.best_epoch,
         "selection": trained.result.selection,
+        "caution": caution(subject, options.split, trained.result.selection, overrides),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": hardware.versions(),
         "classes": trained.classes,
@@ -86,6 +88,19 @@ def pick_precision(asked: str, trained: Trained) -> str:
     recorded = trained.result.precision or "32"
     possible = {"bf16": hardware.computes_in_bf16(kind), "16": kind == "cuda"}
     return recorded if possible.get(recorded, False) else "32"
+
+
+def caution(subject: Subject, split: str, selection: str, overrides: Sequence[str]) -> str:
+    """Why the numbers are too good, where the images had a part in making the network; empty where they had none."""
+    if not subject.own:
+        return ""
+    if split == "val" and any(text.startswith(OTHER_SPLIT) for text in overrides):
+        return "Images that the network was trained on may be among these: the numbers may be too good."
+    if (split, selection) == ("val", "validation"):
+        return "These images selected the epoch: these numbers are a little too good."
+    if (split, selection) == ("test", "test"):
+        return "The test set selected the epoch: these numbers are too good."
+    return ""
 
 
 def changed(options: EvaluateOptions) -> list[str]:
@@ -184,10 +199,8 @@ def table(record: dict[str, Any]) -> str:
         f"accuracy      {percent(record['accuracy'])}, 95 % interval {percent(low)} to {percent(high)}",
         f"calibration   ECE {percent(error)} ({BINS} bins), mean confidence {percent(record['mean_confidence'])}",
     ]
-    if record["split"] == "test" and record["selection"] == "test":
-        lines += ["              The test set selected the epoch: these numbers are too good."]
-    if record["split"] == "val" and record["selection"] == "validation":
-        lines += ["              These images selected the epoch: these numbers are a little too good."]
+    if record["caution"]:
+        lines += [f"              {record['caution']}"]
     return "\n".join([*lines, *class_lines(record)])
 
 

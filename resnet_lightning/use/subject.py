@@ -28,12 +28,14 @@ class Subject(NamedTuple):
         labels: (N,) numbers of the network's classes.
         name: of the data set, of a folder with its own name.
         augment: None where the images are taken as they are.
+        own: they are from the data set of the run.
     """
 
     images: Tensor
     labels: Tensor
     name: str
     augment: AugmentConfig | None
+    own: bool
 
 
 def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subject:
@@ -46,6 +48,8 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     asked = {text.partition("=")[0] for text in overrides}
     ((_, settings),) = compose_all([*overrides, *inherited(trained.config, asked)], multirun=False).jobs
     data = settings.data if "data" in asked else kept(trained.config.data, settings.data, asked)
+    scale = 1.0 if "data" in asked else trained.config.scale
+    own = data.name == trained.config.data.name and not (data.name == "folder" and {"data", "data.root"} & asked)
     if data.name in KNOWN:  # before 170 MB are downloaded
         match_classes(KNOWN[data.name], trained.classes)
     augment = None
@@ -54,10 +58,10 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     if data.name == "folder" and not (Path(data.root) / "train").is_dir():
         images, labels, classes = read_bare_folder(data, split)
     else:
-        images, labels, classes = read_split(data, settings, split)
+        images, labels, classes = read_split(data, settings, split, scale)
     numbers = match_classes(classes, trained.classes)
     name = f"folder {Path(data.root).resolve().name}" if data.name == "folder" else data.name
-    return Subject(to_channels(images, trained.image_shape[0]), numbers[labels], name, augment)
+    return Subject(to_channels(images, trained.image_shape[0]), numbers[labels], name, augment, own)
 
 
 def inherited(config: Config, asked: set[str]) -> list[str]:
@@ -73,9 +77,9 @@ def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfi
     return replace(of_run, **changes)
 
 
-def read_split(data: DataConfig, settings: Config, split: str) -> tuple[Tensor, Tensor, list[str]]:
-    """(N, C, H, W) uint8 images, (N,) labels and classes of one split, the same images as in training."""
-    module = ImageDataModule(data, settings.augment, settings.batch, settings.eval_batch, settings.seed)
+def read_split(data: DataConfig, settings: Config, split: str, scale: float) -> tuple[Tensor, Tensor, list[str]]:
+    """(N, C, H, W) uint8 images, (N,) labels and classes of one split: those of a run with these data and ``scale``."""
+    module = ImageDataModule(data, settings.augment, settings.batch, settings.eval_batch, settings.seed, scale)
     module.setup()
     if split == "val" and module.selection == "test":
         raise ConfigError("split=val is not possible: data.val_size=0 holds no validation images out.")

@@ -12,7 +12,9 @@ from PIL import Image
 
 from resnet_lightning.evaluate import main
 from resnet_lightning.result import RunResult
+from resnet_lightning.run import run as train
 from resnet_lightning.use.calibration import expected_calibration_error, reliability, wilson
+from tests.conftest import TINY
 
 
 @pytest.fixture
@@ -58,6 +60,35 @@ def test_a_run_that_is_not_finished_says_so(run, capsys):
 def test_validation_images_are_those_of_the_run(run):
     main([str(run), "split=val"])
     assert record(run, "mnist_val")["accuracy"] == RunResult.read(run).val["accuracy"]
+
+
+def test_images_of_a_scaled_down_run_are_its_own(settings, tmp_path):
+    folder, config = tmp_path / "small", settings(*TINY, "epochs=1", "scale=0.5", "data.test_limit=500", "logger=none")
+    train(config, folder, [], {})
+    for split, images in (("test", 500), ("train", 256)):
+        assert main([str(folder), f"split={split}"]) == 0
+        assert record(folder, f"mnist_{split}")["images"] == images
+    assert record(folder, "mnist_test")["confusion_matrix"] == RunResult.read(folder).test["confusion_matrix"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "arguments", "said"),
+    [
+        ("test", [], "The test set selected the epoch: these numbers are too good."),
+        ("test", ["data=mnist"], "The test set selected the epoch: these numbers are too good."),
+        ("test", ["data=folder", "data.root=MINE"], ""),
+        ("validation", [], ""),
+        ("validation", ["split=val"], "These images selected the epoch: these numbers are a little too good."),
+        ("validation", ["split=val", "data.val_seed=1"], "Images that the network was trained on may be among these"),
+    ],
+)
+def test_numbers_that_are_too_good_are_said_to_be(run, folder, capsys, selection, arguments, said):
+    result = RunResult.read(run)
+    result.selection = selection
+    result.write(run)
+    assert main([str(run), *(text.replace("MINE", str(folder)) for text in arguments)]) == 0
+    out = capsys.readouterr().out
+    assert said in out and ("too good" in out) == bool(said)
 
 
 def test_mirror_images_and_rotation_change_the_answer(run):
