@@ -87,4 +87,6 @@ def accuracy_line(trained: Trained) -> str:
     images = int(test["images"])
     low, high = wilson(round(test["accuracy"] * images), images)
     note = "; the test set selected the epoch, so this is too good" if trained.result.selection == "test" else ""
+    if trained.config.tta == "flip":
+        note = f"; of the mean over an image and its mirror image, while the file computes the image alone{note}"
     return f"{percent(test['accuracy'])} of {images:,} images (95 % interval {percent(low)} to {percent(high)}){note}"

@@ -8,6 +8,7 @@ import torch
 
 from resnet_lightning import load
 from resnet_lightning.export import main
+from resnet_lightning.use.card import accuracy_line
 
 NEEDED = {
     "onnx": ["onnx", "onnxscript", "onnxruntime"],
@@ -40,6 +41,13 @@ def test_file_gives_the_probabilities_of_the_network(run, digits, capsys, name):
     card = (run / "export" / "README.md").read_text()
     assert "of 10,000 images (95 % interval" in card and "model=resnet10" in card and "CC BY-SA 3.0" in card
     assert FORMATS[name].name in card
+
+
+def test_accuracy_of_mirror_images_too_is_not_that_of_the_file(trained_run):
+    trained = load(trained_run)
+    assert "mirror" not in accuracy_line(trained)
+    trained.config.tta = "flip"
+    assert "of the mean over an image and its mirror image" in accuracy_line(trained)
 
 
 def test_file_that_computes_something_else_is_reported(run, capsys, monkeypatch):
