@@ -34,7 +34,7 @@ METRICS: dict[str, tuple[str, ...]] = {  # place in the record
     "seconds": ("seconds",),
     "peak_memory": ("peak_memory",),
 }
-LINKED = ("run.log", "result.json", "metrics.csv", "curves.png", "confusion_matrix.png", "predictions.png")
+LINKED = ("job.log", "run.log", "result.json", "metrics.csv", "curves.png", "confusion_matrix.png", "predictions.png")
 MACHINE = ("device", "precision", "threads", "versions", "git_commit")  # part of the difference between two runs
 
 
@@ -190,6 +190,7 @@ def row_data(row: Row) -> dict[str, Any]:
         "best": row.best,
         "p_value": row.p_value,
         "note": "; ".join(filter(None, [CHANCE if row.at_chance else "", row.note])),
+        "near_best": bool(row.note),
         "metrics": {key: estimate_data(getattr(row, key)) for key in METRICS},
     }
 

@@ -71,13 +71,46 @@ def test_of_a_thousand_runs_the_best_fifty_curves_are_drawn(browser, place):
 
 
 @needs_chromium
+def test_what_is_as_good_as_the_best_is_marked_and_what_is_at_chance_is_not(browser, place):
+    guesses = {"confusion_matrix": [[300, 0], [200, 0]]}  # always the first class, which has 300 of 500
+    runs = [
+        make_run({"lr": lr}, seed, accuracy + seed / 50, result={"test": {"accuracy": 0.6, "images": 500} | guesses})
+        if lr == 10
+        else make_run({"lr": lr}, seed, accuracy + seed / 50)
+        for lr, accuracy in ((0.1, 0.9), (0.2, 0.91), (10, 0.6))
+        for seed in (0, 1, 2)
+    ]
+    browser.open(write(comparison_of(place, runs)))
+    assert browser.column(1) == ["2★", "1≈", "3"]
+    assert "≤ chance" in browser.texts("#runs tbody tr:nth-child(3)")[0]
+    assert "≈ not distinguishable from the best" in browser.texts("#shown")[0]
+    browser.open(write(comparison_of(place, runs[3:])))
+    assert browser.column(1) == ["1★", "2"] and "≈" not in browser.texts("#shown")[0]
+
+
+@needs_chromium
+def test_a_metric_is_compared_as_it_is_shown(browser, place):
+    browser.open(
+        write(comparison_of(place, [make_run({"lr": 0.1}, accuracy=0.57), make_run({"lr": 0.2}, accuracy=0.58)]))
+    )
+    browser.put("#text", "test_accuracy<=57")
+    assert browser.column(2) == ["0.1"]
+
+
+@needs_chromium
+def test_before_a_run_has_finished_they_stand_in_their_order(browser, place):
+    waiting = [Run(f"{lr}", {"lr": lr}, 0, "waiting", None, None, [], "") for lr in (0.1, 0.2, 0.3)]
+    browser.open(write(comparison_of(place, waiting)))
+    assert browser.column(2) == ["0.1", "0.2", "0.3"]
+
+
+@needs_chromium
 def test_the_page_draws_every_figure_and_fetches_nothing(browser, place):
     path = write(grid(place))
     browser.open(path)
     browser.see_parallel()
     drawn = "return [...document.querySelectorAll('.figure')].map(node => !node.hidden && node.data.length > 0)"
     assert browser.run(drawn) == [True] * 6
-    assert browser.texts(".no-webgl") == []
     buttons = browser.run("return [...document.querySelectorAll('.modebar-btn')].map(n => n.dataset.title)")
     harmless = {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
     assert set(buttons) == harmless  # plotly has a button that uploads the figure

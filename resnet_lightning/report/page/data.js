@@ -3,8 +3,9 @@
 const page = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 
-const usesTest = page.runs.some((run) => run.selection === "test");
-const usesValidation = page.runs.some((run) => run.selection !== "test");
+const withCurves = page.runs.filter((run) => run.history.epoch.length > 0); // others may not know yet what selects
+const usesTest = withCurves.some((run) => run.selection === "test");
+const usesValidation = withCurves.some((run) => run.selection !== "test");
 const heldOut = !usesTest ? "validation" : usesValidation ? "validation or test" : "test"; // what chose the best epochs
 const onTest = page.selection === "test" ? ", selected on test" : "";
 

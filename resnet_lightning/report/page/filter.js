@@ -16,7 +16,8 @@ function visibleRuns() {
   );
 }
 
-// "lr<0.1" compares a setting, the seed or a metric as it is written in the table; anything else is a part of a text.
+// "lr<0.1" compares a setting, the seed or a metric as the table rounds it, times in seconds; anything else is a part
+// of a text.
 // A value that no run has, because it is not typed to its end, stands for all that begin with it.
 function condition(word) {
   const [, key, operator, wanted] = /^([^<>=]+)(<=|>=|=|<|>)(.+)$/.exec(word) ?? [];
@@ -32,7 +33,11 @@ function reader(key) {
   const column = page.columns.find((name) => name.toLowerCase() === key);
   if (column) return (run) => run.settings[column];
   const metric = METRICS.find((one) => one.key === key);
-  return metric && ((run) => (run.metrics[metric.key] === null ? null : run.metrics[metric.key] * metric.scale));
+  return metric && ((run) => shownNumber(metric, run.metrics[metric.key]));
+}
+
+function shownNumber(metric, value) {
+  return value === null || metric.format ? value : Number((value * metric.scale).toFixed(metric.digits));
 }
 
 function compares(value, operator, wanted) {

@@ -9,6 +9,7 @@ const RUN_LINES = page.runs.map((run, index) => ({
   status: run.status,
   reason: run.reason,
   note: "",
+  nearBest: false,
   best: page.rows[run.group].best,
   runs: [run],
   value: (metric) => run.metrics[metric.key],
@@ -22,6 +23,7 @@ const ROW_LINES = page.rows.map((row, index) => ({
   status: row.status,
   reason: row.reason,
   note: row.note,
+  nearBest: row.near_best,
   best: row.best,
   runs: row.runs.map((number) => page.runs[number]),
   value: (metric) => row.metrics[metric.key]?.mean ?? null,
@@ -68,7 +70,7 @@ function columnsOfTable() {
 
 function sortLines(lines, columns) {
   const column = columns.find(({ id }) => id === state.sort.id) ?? columns[0];
-  const direction = state.sort.descending ? -1 : 1;
+  const direction = state.sort.descending && column.id === state.sort.id ? -1 : 1;
   const missing = (line) => column.value(line) === null || column.value(line) === undefined;
   return lines.sort(
     (one, other) =>

@@ -20,7 +20,7 @@ function drawTable(runs) {
     `${lines.length.toLocaleString("en")} of ${count(allLines().length, noun)}`,
     state.brush.length ? `brushed: ${state.brush.map(({ key }) => axisOf(key).label).join(", ")}` : "",
     lines.some((line) => line.best) ? "★ best setting" : "",
-    lines.some((line) => line.note) ? "≈ not distinguishable from the best" : "",
+    lines.some((line) => line.nearBest) ? "≈ not distinguishable from the best" : "",
   ];
   byId("shown").textContent = parts.filter(Boolean).join("; ");
 }
@@ -82,7 +82,8 @@ function markChosen() {
 function pickButton(line) {
   const remark = line.best ? "the best setting" : line.note;
   const label = `Details of ${state.grouped ? "setting" : "run"} ${line.number}${remark ? `, ${remark}` : ""}`;
-  const mark = remark ? element("span", { className: "mark", title: remark }, line.best ? "★" : "≈") : null;
+  const sign = line.best ? "★" : line.nearBest ? "≈" : "";
+  const mark = sign ? element("span", { className: "mark", title: remark }, sign) : null;
   const properties = { type: "button", className: "pick", tabIndex: -1, "aria-label": label };
   return element("button", properties, String(line.number), mark);
 }
