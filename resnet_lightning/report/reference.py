@@ -8,8 +8,8 @@ An empty setting is no condition, an empty metric was not published, a text (``O
 
 Metrics: ``<split>_loss`` and ``<split>_accuracy`` (in %) of the best epoch, for the splits ``train`` (training mode),
 ``train_eval`` (training images in evaluation mode) and ``test``; with ``final_`` before it that of the last epoch, with
-``_epoch_3`` behind it that of the third, with ``_class_7`` that of one class, with ``_over_batch`` a loss that was
-divided by the batch size once too often; ``seconds`` (all of a run), ``train_seconds`` (its training steps),
+``_epoch_3`` behind it that of the third, with ``_class_7`` the accuracy of one class, with ``_over_batch`` a loss that
+was divided by the batch size once too often; ``seconds`` (all of a run), ``train_seconds`` (its training steps),
 ``peak_memory`` (MiB).
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import CHOICES, ConfigError
 from resnet_lightning.help import type_names
-from resnet_lightning.report.columns import Value, comparable, parse, settings_of
+from resnet_lightning.report.columns import NOT_SETTINGS, Value, comparable, parse, settings_of
 from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run
 from resnet_lightning.report.statistics import Estimate, estimate, measured
 from resnet_lightning.result import atomic_write
@@ -122,11 +122,18 @@ def read_reference(path: Path) -> Reference:
             raise ConfigError(f"{path}: {','.join(row)} has {len(row)} cells, the head of the table {len(names)}.")
     metrics = [name for name in names if is_metric(name)]
     lines = [dict(zip(names, (cell.strip() for cell in row), strict=True)) for row in table[1:]]
+    for line in lines:
+        if not line.get("batch", "-") and any(line[name] for name in metrics if name.endswith("_over_batch")):
+            raise ConfigError(f"{path}: a loss over the batch size has no batch in the line {','.join(line.values())}.")
     keys = [name for name in names if name not in metrics]
     return Reference(notes[0] if notes else path.stem, notes[1:], keys, metrics, lines)
 
 
 def check_column(path: Path, name: str) -> None:
+    if name in NOT_SETTINGS:
+        raise ConfigError(
+            f"{path}: the column {name} is not possible: no run is told from another by it, seeds are folded."
+        )
     known = [*type_names(), *CHOICES]
     if is_metric(name) or name in known or name.startswith(OWNERS):
         return
@@ -136,7 +143,15 @@ def check_column(path: Path, name: str) -> None:
 
 
 def is_metric(name: str) -> bool:
-    return name in NUMBERS or METRIC.fullmatch(name) is not None
+    match = METRIC.fullmatch(name)
+    return name in NUMBERS or (match is not None and is_recorded(match))
+
+
+def is_recorded(match: re.Match[str]) -> bool:
+    """A class has an accuracy, of the best epoch alone; of an accuracy there is no sum over batches."""
+    if match["class"]:
+        return match["quantity"] == "accuracy" and not match["final"] and not match["over"]
+    return not (match["final"] and match["epoch"]) and not (match["over"] and match["quantity"] == "accuracy")
 
 
 def metric_value(run: Run, metric: str) -> float | None:

@@ -146,6 +146,11 @@ def test_references_of_the_package_can_be_read(path):
         ("lr,test_accuracy\n0.1\n", "0.1 has 1 cells, the head of the table 2"),
         ("lr,test_accuracy\n", "has no figures"),
         ("lr,test_loss_over_batch\n0.1,2\n", "needs the column batch"),
+        ("batch,test_loss_over_batch\n32,2\n,3\n", "has no batch in the line ,3."),
+        ("lr,final_test_accuracy_class_3\n0.1,9\n", "final_test_accuracy_class_3 is neither a setting nor a metric"),
+        ("lr,test_loss_class_3\n0.1,9\n", "test_loss_class_3 is neither a setting nor a metric"),
+        ("batch,test_accuracy_over_batch\n32,9\n", "test_accuracy_over_batch is neither a setting nor a metric"),
+        ("lr,seed,test_accuracy\n0.1,0,9\n", "the column seed is not possible"),
     ],
 )  # fmt: skip
 def test_a_damaged_reference_is_refused_in_a_sentence(sweep, content, message):
