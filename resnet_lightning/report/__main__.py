@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.report import write_report
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME
+from resnet_lightning.text import file_error
 
 DESCRIPTION = """\
 Compares the runs below a folder: prints the table and a summary, and writes into the folder
@@ -24,7 +26,7 @@ the folder (reference.csv), where later reports find it.
 Reads the folders alone: also while the sweep runs, and where it was moved or copied to. Changes nothing of the runs.
 """
 EXIT_CODES = """\
-Exit codes: 0 done, 1 some of the files could not be written, 2 no such folder or no run in it.
+Exit codes: 0 done, 1 some of the files could not be written, 2 no such folder or no run in it, 130 interrupted.
 """
 
 
@@ -41,10 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings, folders = divide(parser.parse_args(arguments).arguments)
         reference = find_reference(settings["reference"]) if "reference" in settings else None
-        return max(report(folder, reference) for folder in folders)
+        return max([report(folder, reference) for folder in folders])
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # head has read enough; Python would complain once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def divide(arguments: list[str]) -> tuple[dict[str, str], list[Path]]:
@@ -73,7 +80,10 @@ def report(folder: Path, reference: Path | None) -> int:
     except FileNotFoundError as error:
         print(f"{error}{hint(folder)}", file=sys.stderr)
         return 2
-    print(written.console)
+    except (ConfigError, OSError) as error:
+        print(f"Error: {file_error(error) if isinstance(error, OSError) else error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+    print(written.console, flush=True)
     return 1 if written.problems else 0
 
 

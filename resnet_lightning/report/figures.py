@@ -20,6 +20,7 @@ from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import scaled_down
 from resnet_lightning.report.statistics import Effect, Row
 from resnet_lightning.result import atomic_write
+from resnet_lightning.text import file_error
 
 log = logging.getLogger(__name__)
 STYLE: dict[Any, Any] = {
@@ -51,7 +52,7 @@ def draw_figures(
     Returns:
         The paths written, and a sentence for each figure that could not be drawn.
     """
-    paths, problems = [], []
+    paths, problems, failed = [], [], set()
     for name, draw in drawings(comparison, rows, effects).items():
         try:
             with matplotlib.rc_context(STYLE), warnings.catch_warnings():
@@ -63,8 +64,8 @@ def draw_figures(
         except Exception as error:  # whatever it is, the other figures are worth having
             log.debug("figure %s", name, exc_info=True)
             problems.append(f"The figure {name} could not be drawn ({type(error).__name__}: {error}).")
-    remove_old(folder, paths)
-    return paths, problems
+            failed.add(name)  # better an old one than none
+    return paths, problems + remove_old(folder, failed | {path.stem for path in paths})
 
 
 def say_scale(figure: Figure, comparison: Comparison) -> None:
@@ -75,12 +76,15 @@ def say_scale(figure: Figure, comparison: Comparison) -> None:
         figure.suptitle("\n".join(textwrap.fill(line, width) for line in lines), fontsize=10)
 
 
-def remove_old(folder: Path, paths: list[Path]) -> None:
-    """Remove the figures of an earlier report that are none of ``paths``, and nothing else."""
-    if folder.is_dir():
-        for old in folder.iterdir():
-            if OURS.fullmatch(old.name) and old not in paths:
+def remove_old(folder: Path, kept: set[str]) -> list[str]:
+    """Remove the figures of an earlier report whose names are not ``kept``, and nothing else; what went wrong."""
+    try:
+        for old in folder.iterdir() if folder.is_dir() else ():
+            if OURS.fullmatch(old.name) and old.stem not in kept:
                 old.unlink(missing_ok=True)
+    except OSError as error:
+        return [f"Figures of an earlier report could not be removed: {file_error(error)}"]
+    return []
 
 
 def drawings(comparison: Comparison, rows: list[Row], effects: list[Effect]) -> dict[str, Callable[[], Figure | None]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from resnet_lightning.report import __main__ as report_command
 from resnet_lightning.report import page, write_report
 from resnet_lightning.report.__main__ import main
 from tests.report.conftest import write_grid, write_run
@@ -160,6 +161,26 @@ def test_a_run_or_a_folder_of_sweeps_instead_of_a_sweep_gets_a_hint(sweep, capsy
     )
     assert main([str(sweep.parent)]) == 2
     assert f"There are sweeps in {sweep}." in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_compared_keeps_none_of_the_others_away(sweep, tmp_path, capsys):
+    write_run(tmp_path / "mixed" / "a", lr=0.1, scale=0.1)
+    write_run(tmp_path / "mixed" / "b", lr=0.1)
+    write_run(sweep / "run")
+    assert main([str(tmp_path / "mixed"), str(sweep)]) == 2
+    said = capsys.readouterr()
+    assert "mixes runs" in said.err and said.err.count("\n") == 1 and "Only model=resnet18" in said.out
+
+
+def test_a_reference_that_cannot_be_put_there_is_a_sentence(sweep, capsys, monkeypatch):
+    write_run(sweep / "run")
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", "reference.csv")
+
+    monkeypatch.setattr(report_command, "add_reference", refuse)
+    assert main([str(sweep), "reference=r1_lr_batch"]) == 1
+    assert capsys.readouterr().err == "Error: reference.csv cannot be read or written (Permission denied).\n"
 
 
 def test_files_that_could_not_be_written_are_exit_code_1(sweep, capsys):
