@@ -28,7 +28,7 @@ def learning_curves(comparison: Comparison, rows: list[Row]) -> Figure | None:
     longest = max((len(run.history) for run in comparison.runs), default=0)
     if not drawn or longest < 2 or len(comparison.runs) == 1:  # one epoch is no curve; a single run has its own
         return None
-    split = selection(comparison)
+    split = splits_drawn(drawn)
     titles = {"train_loss": "train loss", "val_loss": f"{split} loss", "val_accuracy": f"{split} accuracy (%)"}
     figure = Figure(figsize=(11, 3.4 + 0.19 * len(drawn)), layout="constrained")
     panels = figure.subplots(1, 3)
@@ -45,7 +45,7 @@ def learning_curves(comparison: Comparison, rows: list[Row]) -> Figure | None:
     handles, texts = panels[0].get_legend_handles_labels()
     figure.legend(handles, texts, loc="outside lower center", ncols=2 if max(map(len, texts)) < 70 else 1)
     several = ", mean and range over the seeds" if any(len(row.group.runs) > 1 for row in drawn) else ""
-    on_test = " (epoch and setting selected on test)" if split == "test" else ""
+    on_test = " (epoch and setting selected on test)" if selection(comparison) == "test" else ""
     figure.suptitle(f"Learning curves{several}{which}{on_test}", fontsize=11)
     return figure
 
@@ -67,6 +67,12 @@ def settings_to_draw(
 
 def runs_to_draw(row: Row) -> list[Run]:
     return [run for run in row.group.runs if run.status == "done"] or row.group.runs
+
+
+def splits_drawn(rows: list[Row]) -> str:
+    """``validation``, ``test``, or both where some of the runs held no images out."""
+    first = [run.history[0] for row in rows for run in runs_to_draw(row) if run.history]
+    return " or ".join(sorted({"validation" if "val_loss" in line else "test" for line in first}, reverse=True))
 
 
 def label(row: Row) -> str:

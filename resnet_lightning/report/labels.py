@@ -100,9 +100,10 @@ def seeds(rows: list[Row]) -> str:
 def images(done: list[Run]) -> str:
     if not done:
         return ""
-    held_out = any(run.result and run.result.selection != "test" for run in done)
-    test, val = (distinct(getattr(run.result, split).get("images") for run in done) for split in ("test", "val"))
-    splits = f"{test} test" + (f" and {val} validation" if held_out else "")
+    results = [run.result for run in done if run.result]
+    held_out = [result.val.get("images") for result in results if result.selection != "test"]
+    splits = f"{distinct(result.test.get('images') for result in results)} test"
+    splits += f" and {distinct(held_out)} validation" if held_out else ""
     return f"Losses (means per sample) and accuracies on {splits} images, train loss in training mode"
 
 

@@ -28,7 +28,8 @@ MARKDOWN_SPECIAL = re.compile(r"[\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w)")
 LATEX_SPECIAL = str.maketrans(
     {char: rf"\{char}" for char in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
-    | {"\xa0": "~", "\xad": "", "<": "$<$", ">": "$>$", "|": "$|$", "±": r"$\pm$", "…": r"\dots{}", '"': "''"}
+    | {"\xa0": "~", "\xad": "", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''"}
+    | {"±": r"$\pm$", "≤": r"$\leq$", "…": r"\dots{}"}
 )
 
 
@@ -152,7 +153,7 @@ def write_latex(comparison: Comparison, rows: list[Row], path: Path) -> None:
 
 def latex(content: str) -> str:
     """Escaped; a character that pdflatex has no glyph for becomes a question mark, the other tables have it."""
-    known = (char if char in "±…" or ord(char) < LATIN else "?" for char in content)
+    known = (char if char in "±≤…" or ord(char) < LATIN else "?" for char in content)
     return "".join(known).translate(LATEX_SPECIAL)
 
 
@@ -167,13 +168,14 @@ def console_text(comparison: Comparison, rows: list[Row], compared: Against | No
     from rich.text import Text
 
     shown = rows if len(rows) <= CONSOLE_ROWS else ranked(rows, selection(comparison))[:CONSOLE_ROWS]
+    texts_of = {id(row): texts for row, texts in zip(rows, cells(comparison, rows), strict=True)}
     table = Table(box=box.SIMPLE_HEAD, title=Text(title(comparison)) if scaled_down(comparison) else None)
     for number, name in enumerate(["", *headers(comparison, rows)]):
         is_metric = len(comparison.columns) < number < len(headers(comparison, rows))
         table.add_column(Text(name), justify="right" if is_metric else "left")
-    for row, texts in zip(shown, cells(comparison, shown), strict=True):
+    for row in shown:
         style = "bold green" if row.best else "" if row.status == "done" else "dim"
-        table.add_row("*" if row.best else "", *map(Text, texts), style=style)
+        table.add_row("*" if row.best else "", *map(Text, texts_of[id(row)]), style=style)
     console = Console(width=None if sys.stdout.isatty() else 10_000, highlight=False)
     with console.capture() as capture:
         console.print(table)

@@ -1,6 +1,9 @@
 """Which figures there are, what is in them, and what becomes of old and of impossible ones."""
 
+import errno
 import io
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +79,42 @@ def test_a_figure_that_fails_is_a_sentence_and_the_others_are_drawn(sweep, monke
     _, problems = draw(sweep)
     assert problems == ["The figure learning_curves could not be drawn (ZeroDivisionError: no luck)."]
     assert names(sweep) == both("main_effects", "accuracy_vs_time", "per_class_accuracy")
+
+
+def test_an_old_figure_stays_where_the_new_one_cannot_be_made(sweep, monkeypatch):
+    write_grid(sweep, lambda lr, seed: 0.9 + lr, lr=[0.1, 0.01])
+    draw(sweep)
+    before = names(sweep)
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(figures, "atomic_write", full)
+    assert len(draw(sweep)[1]) == 4 and names(sweep) == before
+
+
+def test_old_figures_that_cannot_be_removed_are_a_sentence(sweep, monkeypatch):
+    write_grid(sweep, lambda lr, batch, seed: 0.9 + lr, lr=[0.1, 0.01], batch=[32, 64])
+    draw(sweep)
+
+    def refuse(path, **_):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for folder in sweep.glob("job*[123]"):
+        shutil.rmtree(folder)
+    (problem,) = draw(sweep)[1]
+    assert problem.startswith("Figures of an earlier report could not be removed: ") and "Permission denied" in problem
+
+
+def test_panels_say_which_images_they_are_about(sweep):
+    for number, (selection, title) in enumerate(
+        [("validation", "validation loss"), ("test", "validation or test loss")]
+    ):
+        for lr in (0.1, 0.2):
+            write_run(sweep / f"{number}_{lr}", lr=lr + number, selection=selection)
+        figure, _ = learning_curves(read_comparison(sweep))
+        assert title in {panel.get_title() for panel in figure.axes}
 
 
 def test_titles_of_scaled_down_runs_stay_within_their_figures(sweep):

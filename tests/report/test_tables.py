@@ -141,6 +141,34 @@ def test_many_rows_the_console_shows_the_best_and_says_where_the_others_are(swee
     assert len(tables.markdown_cells()) == 52 and r"\begin{longtable}" in tables.latex
 
 
+def test_every_row_of_the_console_has_the_columns_of_all(sweep):
+    """The only setting with a p-value is none of the best thirty."""
+    write_grid(sweep, lambda lr, seed: 0.5 + lr, lr=[number / 100 for number in range(1, 41)])
+    for seed in (1, 2):
+        for lr in (0.4, 0.02):
+            write_run(sweep / f"again_{lr}_{seed}", 0.5 + lr + seed / 1000, lr=lr, seed=seed)
+    lines = Tables(sweep).console.splitlines()
+    heading = next(line for line in lines if " p " in line)
+    rows = [line for line in lines if line.rstrip().endswith("done")]
+    assert len(rows) == 30 and {line.rindex("done") for line in rows} == {heading.rindex("Status")}
+
+
+def test_latex_has_the_sign_of_a_run_at_chance(sweep):
+    run = write_run(sweep / "a", 0.6, lr=0.1)
+    run.test["confusion_matrix"] = [[60, 0], [40, 0]]
+    run.write(sweep / "a")
+    write_run(sweep / "b", 0.9, lr=0.2)
+    assert r"done, $\leq$ chance" in Tables(sweep).latex
+
+
+def test_the_caption_counts_validation_images_where_some_were_held_out(sweep):
+    write_run(sweep / "a", 0.9, lr=0.1)
+    run = write_run(sweep / "b", 0.9, lr=0.2, selection="test")
+    run.val["images"] = 10_000  # those of the test set, which selected
+    run.write(sweep / "b")
+    assert "10,000 test and 6,000 validation images" in Tables(sweep).caption
+
+
 def hostile(folder: Path, count: int = 2) -> Tables:
     for number in range(count):
         status = "failed" if number else "done"
