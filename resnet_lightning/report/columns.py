@@ -1,6 +1,7 @@
 """Which settings are the columns of a comparison: those in which its runs differ, the seed aside."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from resnet_lightning.result import RunResult
 Value = str | int | float | bool | None
 Known = tuple[dict[str, str], RunResult | None]  # of a run: its overrides as the user wrote them, and its record
 ABSENT = "-"  # in the place of a setting that a run does not have, as Adam has no momentum
+UNKNOWN = "?"  # of a job that waits
 NOT_SETTINGS = ("name", "experiment", "seed", "threads")  # no columns: seeds are folded, others are places
 DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
 
@@ -32,13 +34,37 @@ def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Va
 def settings_of(key: str, runs: Sequence[Known]) -> list[Value]:
     """Value of a key in each run, given its overrides and its record.
 
-    A job that still waits has no record: what it does not set itself is what all the others have.
+    A job that still waits has no record, one that fell at once none of its choices. What it does not set itself is
+    what its other seeds have, else the runs that do not set it either, else all others, if these have all the same.
     """
     values = [setting(key, *run) for run in runs]
-    silent = [result is None and key not in overrides for overrides, result in runs]
-    told = {comparable(value): value for value, unknown in zip(values, silent, strict=True) if not unknown}
-    shared = next(iter(told.values())) if len(told) == 1 else None
-    return [shared if unknown else value for value, unknown in zip(values, silent, strict=True)]
+    silent = [key not in overrides and is_silent(key, result) for overrides, result in runs]
+    told: dict[frozenset[tuple[str, str]] | str, dict[str, Value]] = defaultdict(dict)
+    for value, unknown, (overrides, result) in zip(values, silent, runs, strict=True):
+        if result is not None and not unknown:
+            told[but_seed(overrides)][comparable(value)] = value
+            told["set" if key in overrides else "not set"][comparable(value)] = value
+
+    def inferred(overrides: dict[str, str]) -> Value:
+        found = (told[peers] for peers in (but_seed(overrides), "not set", "set") if peers in told)
+        return next((value for values in found if len(values) == 1 for value in values.values()), UNKNOWN)
+
+    return [
+        inferred(overrides) if unknown else value
+        for value, unknown, (overrides, _) in zip(values, silent, runs, strict=True)
+    ]
+
+
+def is_silent(key: str, result: RunResult | None) -> bool:
+    """There is no record, or it has not which option of a group was chosen and the option has no name."""
+    if result is None:
+        return True
+    group = result.config.get(key)
+    return not result.choices and isinstance(group, dict) and "name" not in group
+
+
+def but_seed(overrides: dict[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset((key, value) for key, value in overrides.items() if key != "seed")
 
 
 def parse(text: str) -> Value:

@@ -81,6 +81,26 @@ def test_the_plan_gives_the_order_and_the_jobs_that_wait(sweep):
     assert [run.settings["lr"] for run in comparison.runs] == [0.01, 0.001, 0.1]
 
 
+def test_a_seed_that_waits_is_a_seed_of_its_setting(sweep):
+    """An example of the documentation: rows in which one does not set what the other does."""
+    rows = [["stem=cifar"], ["stem=imagenet", "lr=0.01"]]
+    write_plan(sweep, {f"{row[0]}_{seed}": [*row, f"seed={seed}"] for row in rows for seed in (0, 1)})
+    assert [run.settings["lr"] for run in read_comparison(sweep).runs] == ["?", "?", 0.01, 0.01]
+    write_run(sweep / "stem=cifar_0", stem="cifar", overrides=["stem=cifar", "seed=0"])
+    assert [run.settings["lr"] for run in read_comparison(sweep).runs] == [0.1, 0.1, 0.01, 0.01]
+    assert [len(group.runs) for group in read_comparison(sweep).groups] == [2, 2]
+
+
+def test_a_job_that_fell_before_its_first_record_is_a_seed_of_its_setting(sweep):
+    normal = {"model": "resnet18", "data": "mnist", "augment": "normalize"}
+    write_run(sweep / "a", choices=normal, overrides=["seed=0"], **{"augment.rotation": 0})
+    write_run(sweep / "b", choices={}, overrides=["seed=1"], status="crashed", **{"augment.rotation": 0})
+    write_run(sweep / "c", choices=normal | {"augment": "mine"}, overrides=["augment=mine"], **{"augment.rotation": 9})
+    comparison = read_comparison(sweep)
+    assert [group.settings["augment"] for group in comparison.groups] == ["normalize", "mine"]
+    assert len(comparison.groups[0].runs) == 2
+
+
 @pytest.mark.parametrize(
     "content",
     [
