@@ -9,6 +9,7 @@ from pathlib import Path
 from resnet_lightning.checks import choose
 from resnet_lightning.config import ConfigError
 from resnet_lightning.reproduce.pages import read_texts, write_pages
+from resnet_lightning.text import file_error
 
 SWEEPS = Path("multirun")
 HELP = """\
@@ -38,12 +39,18 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"pages={own['pages']} is not possible: the sweeps are there, with their checkpoints.")
         overrides = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in own]
         experiments = chosen([name for name in own["only"].split(",") if name])
+        Path(own["pages"]).mkdir(parents=True, exist_ok=True)  # hours later it would be late
+        code = run_all(experiments, overrides) if own["run"] == "true" else 0
+        for path in write_pages(SWEEPS, Path(own["pages"])):
+            print(path)
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    code = run_all(experiments, overrides) if own["run"] == "true" else 0
-    for path in write_pages(SWEEPS, Path(own["pages"])):
-        print(path)
+    except OSError as error:
+        print(f"Error: {file_error(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
     return code
 
 

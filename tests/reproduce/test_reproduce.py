@@ -161,6 +161,14 @@ def test_pages_among_the_sweeps_are_refused(sweeps, capsys, monkeypatch):
     assert "pages=./multirun/ is not possible" in capsys.readouterr().err
 
 
+def test_a_folder_of_pages_that_cannot_be_is_said_before_anything_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.md").touch()
+    assert main(["pages=notes.md"]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("Error: notes.md cannot be read or written") and "===" not in said.out
+
+
 def test_a_mistyped_key_is_one_sentence(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["only=r9"]) == 2
