@@ -60,30 +60,53 @@ def batches_of(count: int, machine: list[str]) -> Work:
 
 
 def peak_memory_of(make: Callable[[], Work], device: torch.device, threads: int) -> float:
-    """Peak memory in MiB of this process, or of its GPU, after three times that work."""
+    """Peak memory in MiB of this process, or of its GPU, after three times that work.
+
+    Raises:
+        NotImplementedError: nobody tells.
+    """
     hardware.keep_freed_memory()
     torch.set_num_threads(threads)
     with torch_flags(of_a_run=device.type == "cuda"):
         work = make()
         for _ in range(3):
             work()
-    return hardware.peak_memory(device) or float("nan")
+    peak = hardware.peak_memory(device)
+    if peak is None:
+        raise NotImplementedError("this system does not tell")
+    return peak
 
 
-def memory_notes(
+def peaks_of(
     group: str, makers: dict[str, Callable[[], Work]], device: torch.device, missing: list[str]
-) -> dict[str, str]:
-    """``{"64": "peak memory 512 MiB", ...}``"""
+) -> dict[str, float]:
+    """Peak memory of each case, in MiB."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload(["resnet_lightning.benchmark.scaling"])
     release(device)
-    notes = {}
+    peaks = {}
     for case, make in makers.items():
         with noted(f"{group}, {case}, memory", missing), ProcessPoolExecutor(1, context) as pool:
-            peak = pool.submit(peak_memory_of, make, device, torch.get_num_threads()).result()
-            notes[case] = f"peak memory {peak:,.0f} MiB"
-    return notes
+            peaks[case] = pool.submit(peak_memory_of, make, device, torch.get_num_threads()).result()
+    return peaks
+
+
+def memory_rows(group: str, unit: str, peaks: dict[str, float], amounts: dict[str, float]) -> list[Row]:
+    """KiB for each image, or operation, that a case has more than the first; that one has what every process needs.
+
+    Args:
+        peaks: MiB of each case.
+        amounts: what ``unit`` counts, for each case.
+    """
+    if not peaks:
+        return []
+    first, base = next(iter(peaks.items()))
+    growth = {
+        case: [1024 * (peak - base) / (amounts[case] - amounts[first])] for case, peak in peaks.items() if case != first
+    }
+    notes = {case: f"peak memory {peak:,.0f} MiB" for case, peak in peaks.items()}
+    return rows("scaling", f"{group}: memory beyond that of {first} ({peaks[first]:,.0f} MiB)", unit, growth, notes)
 
 
 def mflop_an_image(arguments: list[str]) -> float:
@@ -92,10 +115,10 @@ def mflop_an_image(arguments: list[str]) -> float:
 
 
 def per_operation(
-    images: dict[str, list[float]], settings: dict[str, list[str]]
+    images: dict[str, list[float]], mflop: dict[str, float]
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
     """Microseconds an image as nanoseconds a million operations, and notes that keep what they were."""
-    figures = {case: [1e3 * value / mflop_an_image(settings[case]) for value in images[case]] for case in images}
+    figures = {case: [1e3 * value / mflop[case] for value in values] for case, values in images.items()}
     return figures, {case: f"{number(statistics.median(values))} us an image" for case, values in images.items()}
 
 
@@ -112,11 +135,14 @@ def measure_steps(group: str, machine: list[str], effort: Effort, missing: list[
     figures = compare(group, {case: partial(way, case) for case in chosen}, effort.rounds, missing)
     notes: dict[str, str] = {}
     figures = {case: [1e6 / value for value in values] for case, values in figures.items()}
+    amounts = {case: float(compose(settings[case]).batch) for case in chosen}
     if unit == "ns a MFLOP":
-        figures, notes = per_operation(figures, settings)
-    memory = memory_notes(group, steps, device, missing)
-    together = {case: ", ".join(filter(None, (notes.get(case), memory.get(case)))) for case in figures}
-    return rows("scaling", group, unit, figures, together)
+        mflop = {case: mflop_an_image(settings[case]) for case in chosen}
+        figures, notes = per_operation(figures, mflop)
+        amounts = {case: images * mflop[case] for case, images in amounts.items()}
+    peaks = peaks_of(group, steps, device, missing)
+    memory = memory_rows(group, f"KiB {unit.partition(' ')[2]}", peaks, amounts)
+    return rows("scaling", group, unit, figures, notes) + memory
 
 
 def measure_data_sizes(machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
@@ -130,8 +156,9 @@ def measure_data_sizes(machine: list[str], effort: Effort, missing: list[str]) -
 
     figures = compare(group, {case: partial(way, case) for case in batches}, effort.rounds, missing)
     figures = {case: [1e6 / value for value in values] for case, values in figures.items()}
-    notes = {} if effort.quick else memory_notes(group, batches, device, missing)
-    return rows("scaling", group, "us an image", figures, notes)
+    peaks = {} if effort.quick else peaks_of(group, batches, device, missing)
+    amounts = {f"{count:,}": float(count) for count in sizes}
+    return rows("scaling", group, "us an image", figures) + memory_rows(group, "KiB an image", peaks, amounts)
 
 
 def measure_scaling(machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:

@@ -77,7 +77,19 @@ def test_overhead_launcher_and_scaling(benchmark):
     assert {"start of a run", "loading mnist", "2 small jobs on the CPU", "a job of our launcher", "batch"} <= groups
     step = [row["case"] for row in rows if row["unit"] == "ms a step"]
     assert step == [BARE, ALONE, TRAINER, f"{ALONE}, less the bare loop", f"{TRAINER}, less the bare loop"]
-    assert all("peak memory" in row["note"] for row in rows if row["group"] == "batch")
+    grows = [row for row in rows if row["group"].startswith("batch: memory beyond that of 32")]
+    assert [row["case"] for row in grows] == ["64"] and "peak memory" in grows[0]["note"]
+
+
+def test_memory_that_grows_in_proportion_is_a_flat_figure():
+    peaks = {"32": 600.0, "64": 632.0, "256": 824.0}
+    found = scaling.memory_rows("batch", "KiB an image", peaks, {"32": 32, "64": 64, "256": 256})
+    assert [(row.case, row.median, row.ratio, row.note) for row in found] == [
+        ("64", 1024, 1, "peak memory 632 MiB"),
+        ("256", 1024, 1, "peak memory 824 MiB"),
+    ]
+    assert "beyond that of 32 (600 MiB)" in found[0].group
+    assert not scaling.memory_rows("batch", "KiB an image", {}, {"32": 32})
 
 
 @pytest.mark.parametrize(
@@ -197,7 +209,7 @@ def test_a_model_or_an_experiment_that_is_named_is_measured():
 def test_scaling_uses_the_accelerator_that_was_asked_for(monkeypatch):
     asked = []
     monkeypatch.setattr(scaling, "compose", lambda arguments: asked.append(arguments) or compose(arguments))
-    monkeypatch.setattr(scaling, "memory_notes", lambda group, makers, *_: [make() for make in makers.values()] and {})
+    monkeypatch.setattr(scaling, "peaks_of", lambda group, makers, *_: [make() for make in makers.values()] and {})
     found, missing = scaling.measure_scaling(["accelerator=cpu"], QUICK)
     assert len(found) == 4 and not missing
     assert all("accelerator=cpu" in arguments for arguments in asked)
@@ -299,7 +311,8 @@ def test_large_images_are_fewer():
 
 def test_image_size_and_depth_say_what_an_image_takes(monkeypatch):
     monkeypatch.setattr(scaling, "compare", lambda *_: {"16": [1000.0], "32": [250.0]})
-    monkeypatch.setattr(scaling, "memory_notes", lambda *_: {"32": "peak memory 512 MiB"})
-    small, large = scaling.measure_steps("image size", ["accelerator=cpu"], QUICK, [])
-    assert (small.note, large.note) == ("1,000 us an image", "4,000 us an image, peak memory 512 MiB")
+    monkeypatch.setattr(scaling, "peaks_of", lambda *_: {"16": 300.0, "32": 512.0})
+    small, large, memory = scaling.measure_steps("image size", ["accelerator=cpu"], QUICK, [])
+    assert (small.note, large.note) == ("1,000 us an image", "4,000 us an image")
     assert small.unit == "ns a MFLOP" and large.median == pytest.approx(small.median, rel=0.05)
+    assert (memory.case, memory.unit, memory.note) == ("32", "KiB a MFLOP", "peak memory 512 MiB")
