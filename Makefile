@@ -20,6 +20,7 @@ reports: install  ## the five course reports again and a page for each; make rep
 	$(RUN) resnet_lightning.reproduce $(if $(scale),scale=$(scale) epochs_scale=$(scale) data.test_limit=1000)
 
 benchmark: install  ## how fast this machine trains, beside what people would use instead; keep it free meanwhile
+	$(RUN) pip install --quiet $(PIP_ARGS) --editable '.[benchmark]'
 	$(RUN) resnet_lightning.benchmark
 
 test: dev  ## the tests

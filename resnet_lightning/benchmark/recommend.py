@@ -1,10 +1,13 @@
 """Which settings train a network fastest on this machine: precision, compile, batch, jobs at the same time, threads."""
 
 import multiprocessing
+import os
 import queue
 import shlex
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import BrokenBarrierError
@@ -219,6 +222,23 @@ def without(arguments: Sequence[str], *keys: str) -> list[str]:
     return [argument for argument in arguments if argument.partition("=")[0] not in keys]
 
 
+@contextmanager
+def nothing_compiled_before() -> Iterator[None]:
+    """An empty cache for ``torch.compile``, which keeps its work from one process to the next: compiling has its price.
+
+    For a whole process: torch remembers where files are.
+    """
+    before = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("TORCHINDUCTOR_CACHE_DIR")
+            os.environ.update({"TORCHINDUCTOR_CACHE_DIR": before} if before else {})
+
+
+@nothing_compiled_before()
 def recommend(arguments: list[str], effort: Effort) -> Advice:
     """Measure one kind of setting after the other, each with the best of those before.
 

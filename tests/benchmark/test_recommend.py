@@ -1,5 +1,6 @@
 """Which settings the benchmark recommends, on figures made by hand: nothing is compiled or timed here but once."""
 
+import os
 import queue
 import shlex
 import threading
@@ -78,6 +79,14 @@ def test_compiling_is_recommended_with_what_it_costs(measured):
     advice = measured("batch=128", jobs={(1, 2): 100.0})
     assert "costs at least 10 s at the first start, and pays from 2,000 training images on at the" in advice.lines[1]
     assert "compile=true" in advice.commands[-1].split() and "compiled, batch 128" in advice.lines[0]
+
+
+def test_what_was_compiled_before_does_not_make_compiling_cheap(measured, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "kept")
+    caches = []
+    works = lambda *_: caches.append(Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])) or caches[-1].is_dir()  # noqa: E731
+    assert "compiled, batch 128" in measured("batch=128", jobs={(1, 2): 100.0}, works=works).lines[0]
+    assert len(set(caches)) == 1 and not caches[0].exists() and os.environ["TORCHINDUCTOR_CACHE_DIR"] == "kept"
 
 
 def test_compiling_that_costs_nothing_is_no_negative_number():
