@@ -212,6 +212,21 @@ def test_a_run_does_not_go_on_with_other_images(settings, tmp_path, image_folder
             run(config, folder, [], {})
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a compiler")
+def test_a_compiled_run_learns_what_an_eager_one_does(command, tmp_path):
+    """The last batch of an evaluation is smaller than the others: another graph."""
+    losses = {}
+    for compiled in ("false", "true"):
+        folder = tmp_path / f"compile_{compiled}"
+        settings = [*TINY, "epochs=1", "eval_batch=100", "data.test_limit=250", f"compile={compiled}"]
+        done = command(*settings, f"hydra.run.dir={folder}")
+        assert done.returncode == 0, done.stderr
+        result = RunResult.read(folder)
+        losses[compiled] = [split["loss"] for split in (result.train, result.val, result.test)]
+    assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
     arguments = [*TINY, "data.train_limit=20000", "epochs=50", f"data.root={data_root}"]
