@@ -26,7 +26,9 @@ usage: python -m resnet_lightning [--multirun] [choice=name ...] [key=value ...]
   python -m resnet_lightning --multirun name=lr_batch lr=0.1,0.01,0.001 batch=32,64,128     every combination, compared
   python -m resnet_lightning --multirun 'hydra.sweeper.rows=[{stem: cifar},{stem: imagenet, lr: 0.01}]'       a list
   python -m resnet_lightning --multirun experiment=r1_lr_batch scale=0.1
+  python -m resnet_lightning --multirun hydra/launcher=slurm lr=0.1,0.01        or ray: docs/clusters.md
   python -m resnet_lightning --cfg job --resolve        print the settings that a command would use
+  python -m resnet_lightning lr=0.1 hydra.run.dir=outputs/mine      a folder of its own: the same command again goes on
   python -m resnet_lightning resume=outputs/2026-11-22_00-39-25_resnet18_mnist   go on with a run that was stopped
   tensorboard --logdir outputs
   python -m resnet_lightning info                       versions, devices, data found, free disk

@@ -10,7 +10,8 @@ from resnet_lightning.config import ConfigError, conf_folder
 USAGE = """\
 usage: python -m resnet_lightning info
 
-Prints versions, devices and what they compute in, the data sets found, and the free disk. Changes nothing.
+Prints versions, devices and what they compute in, the extras that are installed, the data sets found, the free disk,
+and the folder of the settings. Changes nothing.
 """
 EXTRAS = {
     "export": "onnx onnxscript onnxruntime safetensors",

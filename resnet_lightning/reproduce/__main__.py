@@ -22,7 +22,8 @@ Runs every experiment of the five course reports, skipping what is finished, and
   run     false writes the pages of what there is
   other keys go to every run, as in scale=0.02 epochs_scale=0.02 data.test_limit=1000
 
-The same command again goes on where it stopped. Exit codes: 0 done, 1 some runs failed, 2 bad setting, 130 interrupted.
+The same command again goes on where it stopped. Exit codes: 0 done, 1 some runs failed or a file cannot be written,
+2 bad setting, 130 interrupted (143 by SIGTERM).
 """
 
 
