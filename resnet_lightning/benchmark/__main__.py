@@ -33,7 +33,7 @@ minimum and maximum, ratios within a round. Nothing else should run meanwhile.
                            scaling    as batch, data set, image size and depth grow
              (default: all of them)
   rounds     how often each way has its turn (default: 5)
-  seconds    how long each turn is, about (default: 3)
+  seconds    how long a turn of training is, about (default: 3); others are shorter
   folder     of the two files (default: outputs/benchmark, with recommend=true outputs/recommend)
   quick      true makes everything tiny but a model or experiment that is named: to see that it works, the figures
              mean nothing
