@@ -8,12 +8,14 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import pickle
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +199,8 @@ def fetch(folder: Path, name: str, urls: list[str], md5: str, size: str, extract
             folder.mkdir(parents=True, exist_ok=True)
             print(f"Downloading {url} ({size}) to {folder}", flush=True)
             download_url(url, folder, name, md5)
-        except (OSError, RuntimeError) as error:  # no network, a refused connection, a wrong checksum
-            problem = str(error)
+        except (OSError, RuntimeError, HTTPException) as error:  # no network, a wrong checksum, half an answer
+            problem = str(error) or type(error).__name__
     if not check_integrity(path, md5):
         state = "damaged" if path.exists() else "missing"
         raise DataError(
@@ -235,11 +237,16 @@ def read_folder(root: Path, image_size: int) -> Source:
     if strange:
         raise DataError(f"{root / 'test'} has classes that {root / 'train'} has not: {', '.join(sorted(strange))}.")
     files = {split: labelled_files(root / split, classes) for split in SPLITS}
+    empty = set(range(len(classes))) - {label for _, label in files["train"]}
+    if empty:
+        names, endings = ", ".join(classes[label] for label in sorted(empty)), ", ".join(sorted(IMAGE_ENDINGS))
+        raise DataError(f"{root / 'train'} has no image of the class {names}: looked for {endings}.")
     listing = hashlib.sha256()
     for split in SPLITS:
         for path, _ in files[split]:
             stat = path.stat()
-            listing.update(f"{path.relative_to(root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            name = os.fsencode(path.relative_to(root))  # whatever the bytes are
+            listing.update(name + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return Source(
         listing.hexdigest(),
         classes,
@@ -251,13 +258,16 @@ def read_folder(root: Path, image_size: int) -> Source:
 
 def labelled_files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
     """Every image below ``folder/<class>``, in the order of names, with the number of its class."""
-    found = []
-    for label, name in enumerate(classes):
-        paths = (path for path in (folder / name).rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-        found += [(path, label) for path in sorted(paths)]
+    found = [(path, label) for label, name in enumerate(classes) for path in images_below(folder / name)]
     if not found:
         raise DataError(f"{folder} holds no image: looked for <class>/*{{{','.join(sorted(IMAGE_ENDINGS))}}}.")
     return found
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Every image in ``folder`` and below, in the order of names, but no hidden copy as notebooks and macOS leave."""
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
 def decode(paths: list[Path], size: int) -> Iterator[Bytes]:
@@ -272,22 +282,25 @@ def read_image(path: Path, size: int) -> Bytes:
     Raises:
         DataError: it is no image, damaged, or of pixels whose range nobody knows.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as opened:
-            image: Image.Image = opened
-            if image.mode in ("I", "F"):
+            sixteen_bits = opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM"))
+            if opened.mode in ("I", "F") and not sixteen_bits:
                 raise ValueError("its pixels have no known range: save it with 8 or 16 bits a channel")
-            if image.mode.startswith("I;16"):  # convert() would cut everything above 255
-                image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
-            upright = ImageOps.exif_transpose(image)
+            upright = ImageOps.exif_transpose(opened)
+            if sixteen_bits:  # convert() would cut everything above 255
+                upright = Image.fromarray((np.asarray(upright) // 256).astype(np.uint8))
             if upright.has_transparency_data:  # the colour below it is arbitrary
                 upright = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
             return np.asarray(ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BILINEAR))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path} cannot be read as an image ({error}): repair or remove it.") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises this and that where a file is odd, TypeError for a text in its EXIF
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{path} cannot be read as an image ({reason}): repair or remove it.") from error
 
 
 def open_source(name: str, root: Path, image_size: int) -> Source:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.data.augment import GREY
-from resnet_lightning.data.sources import IMAGE_ENDINGS, Bytes, read_image
+from resnet_lightning.data.sources import IMAGE_ENDINGS, Bytes, images_below, read_image
 
 BRIGHT = 128  # of 255: the mean of the edge from which a picture counts as dark on light
 
@@ -27,7 +27,7 @@ def image_files(places: Sequence[str]) -> list[Path]:
     files: list[Path] = []
     for place in map(Path, places):
         if place.is_dir():
-            files += sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+            files += images_below(place)
         else:
             files.append(place)
     if not files:

@@ -13,7 +13,7 @@ from resnet_lightning.checks import nearest
 from resnet_lightning.cli import compose_all
 from resnet_lightning.config import AugmentConfig, Config, ConfigError, DataConfig
 from resnet_lightning.data.datamodule import ImageDataModule
-from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES, IMAGE_ENDINGS, decode, labelled_files
+from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES, decode, images_below, labelled_files
 from resnet_lightning.use.images import to_channels
 from resnet_lightning.use.trained import Trained
 
@@ -97,7 +97,7 @@ def read_bare_folder(data: DataConfig, split: str) -> tuple[Tensor, Tensor, list
         raise ConfigError(f"split={split} is not possible: {root} has no folder train/. Use split=test.")
     place = root / "test" if (root / "test").is_dir() else root
     named = [path for path in sorted(place.iterdir()) if path.is_dir() and not path.name.startswith(".")]
-    classes = [path.name for path in named if any(file.suffix.lower() in IMAGE_ENDINGS for file in path.rglob("*"))]
+    classes = [path.name for path in named if images_below(path)]
     files = labelled_files(place, classes)
     images = np.concatenate(list(decode([path for path, _ in files], data.image_size)))
     return (

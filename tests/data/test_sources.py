@@ -5,6 +5,7 @@ import hashlib
 import os
 import pickle
 import struct
+from http.client import IncompleteRead
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 from resnet_lightning.data import sources
-from resnet_lightning.data.sources import DataError, open_source
+from resnet_lightning.data.sources import DataError, open_source, read_image
 
 REAL = os.environ.get("RESNET_LIGHTNING_DATA")
 
@@ -184,6 +185,71 @@ def test_sixteen_bit_images_keep_their_grey_levels(tmp_path):
     assert np.abs(image[0, :, 0].astype(int) - np.linspace(0, 255, 16)).max() <= 1
 
 
+def test_sixteen_bits_of_a_pgm_and_upright(tmp_path):
+    ramp = np.tile(np.linspace(0, 65535, 16).astype(">u2"), (16, 1))
+    (tmp_path / "0.pgm").write_bytes(b"P5 16 16 65535\n" + ramp.tobytes())
+    across = read_image(tmp_path / "0.pgm", 16)[..., 0].astype(int)
+    assert np.abs(across[0] - np.linspace(0, 255, 16)).max() <= 1
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "1.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "1.png", 16)[..., 0], np.rot90(across, -1))
+
+
+def jpeg_with_odd_exif(path: Path) -> None:
+    """Turned, and with a resolution that is a text where a number should be."""
+    entries = [(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (0x011A, 2, 3, b"72\0\0")]
+    tags = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + tags + bytes(4)
+    Image.new("RGB", (16, 16)).save(path, "JPEG", exif=exif)
+
+
+def test_whatever_pillow_raises_names_the_file(tmp_path):
+    jpeg_with_odd_exif(tmp_path / "odd.jpg")
+    with Image.open(tmp_path / "odd.jpg"):  # an image to all appearances
+        pass
+    with pytest.raises(DataError, match=r"odd\.jpg cannot be read as an image \(.+\)"):
+        read_image(tmp_path / "odd.jpg", 16)
+
+
+def write_folder(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(root / name, "PNG")
+
+
+def test_a_class_without_an_image_to_train_on_is_refused(tmp_path):
+    write_folder(tmp_path, "train/dog/0.png", "train/cat/0.heic", "test/dog/0.png")
+    with pytest.raises(DataError, match=r"no image of the class cat: looked for \.bmp"):
+        open_source("folder", tmp_path, 32)
+
+
+def test_hidden_copies_are_no_images(tmp_path):
+    hidden = ("train/a/._0.png", "train/a/.ipynb_checkpoints/0-checkpoint.png")
+    write_folder(tmp_path, "train/a/0.png", "train/a/deep/1.png", "test/a/0.png", *hidden)
+    assert open_source("folder", tmp_path, 32).labels["train"].tolist() == [0, 0]
+
+
+def test_file_names_are_any_bytes(tmp_path):
+    write_folder(tmp_path, "train/a/0.png", "test/a/0.png")
+    try:
+        (tmp_path / "train" / "a" / "0.png").rename(
+            os.fsdecode(os.fsencode(tmp_path / "train" / "a") + b"/caf\xe9.png")
+        )
+    except OSError:
+        pytest.skip("this file system takes UTF-8 only")
+    assert len(open_source("folder", tmp_path, 32).fingerprint) == 64
+
+
+def test_half_an_answer_of_a_server_says_what_to_fetch(tmp_path, monkeypatch):
+    def cut(*_):
+        raise IncompleteRead(b"half")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", cut)
+    with pytest.raises(DataError, match=r"missing and cannot be downloaded \(IncompleteRead.*"):
+        open_source("cifar10", tmp_path, 32)
+
+
 def test_folder_without_test_split_says_what_is_expected(tmp_path):
     (tmp_path / "train" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match=r"no folder test/"):
@@ -191,9 +257,8 @@ def test_folder_without_test_split_says_what_is_expected(tmp_path):
 
 
 def test_folder_with_a_class_only_in_test_is_refused(image_folder, tmp_path):
-    for split, name in (("train", "a"), ("test", "b")):
-        (tmp_path / split / name).mkdir(parents=True)
-    with pytest.raises(DataError, match="b"):
+    write_folder(tmp_path, "train/a/0.png", "test/b/0.png")
+    with pytest.raises(DataError, match=r"has classes that .* has not: b\."):
         open_source("folder", tmp_path, 32)
 
 
