@@ -63,6 +63,10 @@ class DataConfig:
     train_limit: int | None
     test_limit: int | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.root, str) and self.root.split("/")[0] == "~":  # no shell does it behind data.root=
+            self.root = str(Path(self.root).expanduser())
+
 
 @dataclass
 class ColorJitterConfig:
