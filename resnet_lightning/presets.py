@@ -27,8 +27,24 @@ def preset(group: str, name: str, **changes: Any) -> dict[str, Any]:
     for key, value in changes.items():
         if key not in values:
             raise ConfigError(f"{group}={name} has no setting {key}.{nearest(key, values)}")
-        check_limit(f"{group}.{key}", value)
-    return values | changes
+        values[key] = changed(f"{group}.{key}", values[key], value)
+    return values
+
+
+def changed(key: str, old: Any, new: Any) -> Any:
+    """``new``, which has to be possible; of a group of settings, ``old`` with those that ``new`` names.
+
+    Raises:
+        ConfigError: there is no such setting in the group, or a value is not possible.
+    """
+    if not isinstance(old, dict):
+        check_limit(key, new)
+        return new
+    require(key, new, isinstance(new, dict), f"a dictionary with some of {', '.join(old)}")
+    for name in new:
+        if name not in old:
+            raise ConfigError(f"There is no setting {key}.{name}.{nearest(name, old)}")
+    return old | {name: changed(f"{key}.{name}", old[name], value) for name, value in new.items()}
 
 
 def check_limit(key: str, value: Any) -> None:

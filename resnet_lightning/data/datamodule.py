@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lightning.checks import held_out, scaled_images
+from resnet_lightning.checks import check_augment, check_statistics, held_out, require, scaled_images
 from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig
 from resnet_lightning.data import cache
 from resnet_lightning.data.augment import Augment
@@ -98,10 +98,12 @@ class ImageDataModule(LightningDataModule):
         switches = preset("augment", augment) if isinstance(augment, str) else preset("augment", "normalize", **augment)
         if isinstance(changes.get("root"), Path):
             changes["root"] = str(changes["root"])
-        data = typed(DataConfig, preset("data", name, **changes))
+        data, switched = typed(DataConfig, preset("data", name, **changes)), typed(AugmentConfig, switches)
+        check_statistics(data)
+        check_augment(switched)
         check_limit("batch", batch)
         check_limit("eval_batch", eval_batch)
-        return cls(data, typed(AugmentConfig, switches), batch, eval_batch, seed)
+        return cls(data, switched, batch, eval_batch, seed)
 
     def prepare_data(self) -> None:
         """Find or fetch the files and make the cache.
@@ -112,14 +114,21 @@ class ImageDataModule(LightningDataModule):
         self._data = self._data or cache.load(self.config)
 
     def setup(self, stage: str = "") -> None:
-        """Open the cache and fix the split: the same for every run with this ``val_size`` and ``val_seed``."""
+        """Open the cache and fix the split: the same for every run with this ``val_size`` and ``val_seed``.
+
+        Raises:
+            ConfigError: there are fewer images than ``val_size`` holds out.
+        """
         if self._ready:
             return
         self._data = data = self._data or cache.load(self.config)
-        self._ready = True
         labels = data.train.labels
+        count = held_out(self.config.val_size, len(labels))
+        below = f"below the {len(labels):,} training images"
+        require("data.val_size", self.config.val_size, count < len(labels), below)
+        self._ready = True
         generator = stream(self.config.val_seed, 0, "validation split")
-        self.val_index = stratified(labels, held_out(self.config.val_size, len(labels)), generator)
+        self.val_index = stratified(labels, count, generator)
         rest = torch.ones(len(labels), dtype=torch.bool)
         rest[self.val_index] = False
         self.train_index = rest.nonzero()[:, 0]

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from resnet_lightning.checks import choose, fill_stem
+from resnet_lightning.checks import WORDS, choose, fill_stem
 from resnet_lightning.config import Config, ConfigError, ModelConfig, StemConfig
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
 from resnet_lightning.models.convolutions import Conv1x1, Conv3x3
@@ -146,7 +146,8 @@ class ResNet(nn.Module):
             ConfigError: there is no such name or key, or a value is not possible.
         """
         model = typed(ModelConfig, preset("model", name, **changes))
-        choose("model.block", model.block, BLOCKS)
+        for key in ("model.block", "model.init"):
+            choose(key, getattr(model, key.partition(".")[2]), WORDS[key])
         if len(model.depths) != len(model.widths):
             raise ConfigError(f"depths={model.depths} and widths={model.widths} must name the same number of stages.")
         choose("activation", activation, ACTIVATIONS)

@@ -1,5 +1,6 @@
 """The split: stratified, fixed by its own seed, never overlapping; and statistics that fit the images."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -42,6 +43,20 @@ def test_train_limit_is_stratified_and_leaves_validation_alone(module):
     expected = torch.bincount(data.data.train.labels) / 60
     assert float((counts - expected).abs().max()) <= 1.5
     assert torch.equal(data.val_index, module().val_index)
+
+
+def test_no_more_images_are_held_out_than_there_are(settings):
+    data = ImageDataModule(replace(settings().data, val_size=60_000), settings().augment, 64, 500, 0)
+    with pytest.raises(
+        ConfigError, match=r"data\.val_size=60000 is not possible: it must be below the 60,000 training"
+    ):
+        data.setup()
+
+
+def test_home_is_where_the_tilde_says(settings, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert settings('data.root="~/images"').data.root == "/home/somebody/images"
+    assert replace(settings().data, root="a~/b").root == "a~/b"
 
 
 def test_share_below_one_is_a_share(module):

@@ -82,6 +82,21 @@ def test_stem_follows_the_size_of_the_images():
         (lambda: ResNet.from_name("resnet18", 10, widths=[4]), "the same number of stages"),
         (lambda: ResNet.from_name("resnet18", 10, activation="rellu"), "Did you mean relu?"),
         (lambda: ResNet.from_name("resnet18", 10, dropout=1), "from 0 to below 1"),
+        (lambda: ResNet.from_name("resnet18", 10, init="kaiming"), "model.init=kaiming is unknown"),
+        (
+            lambda: ImageDataModule.from_name("mnist", augment={"color_jitter": {"brightnes": 1}}),
+            "Did you mean brightness?",
+        ),
+        (lambda: ImageDataModule.from_name("mnist", augment={"color_jitter": {"hue": 5}}), "from 0 to 0.5"),
+        (
+            lambda: ImageDataModule.from_name("mnist", augment={"color_jitter": 0.4}),
+            "a dictionary with some of brightness",
+        ),
+        (
+            lambda: ImageDataModule.from_name("mnist", augment={"random_crop": 4, "random_resized_crop": 0.5}),
+            "both choose",
+        ),
+        (lambda: ImageDataModule.from_name("mnist", std=None), "data.mean and data.std go together"),
         (lambda: ImageDataModule.from_name("minst"), "Did you mean mnist?"),
         (lambda: ImageDataModule.from_name("mnist", batch=0), "a whole number from 2"),
         (lambda: ImageDataModule.from_name("mnist", val_size=-1), "a share below 1"),
