@@ -173,7 +173,8 @@ def check(config: Config) -> None:
     check_statistics(config.data)
     for name in logger_names(config.logger):
         choose("logger", name, LOGGERS)
-    check_name(config.name)
+    check_name("name", config.name)
+    check_name("model.name", config.model.name)
     check_devices(config.devices, config.batch)
     check_launcher(config.launcher)
     check_optimizer(config.optimizer)
@@ -223,11 +224,11 @@ def check_statistics(data: DataConfig) -> None:
         require("data.std", data.std, min(data.std) > 0, "above 0 in every channel")
 
 
-def check_name(name: str | None) -> None:
+def check_name(key: str, name: str | None) -> None:
     allowed = name is None or (
         0 < len(name) <= 100 and name not in (".", "..") and not set(name) & set('/\\:*?"<>|\n\0')
     )
-    require("name", name, allowed, 'at most 100 characters without / \\ : * ? " < > |')
+    require(key, name, allowed, 'at most 100 characters without / \\ : * ? " < > |')
 
 
 def check_devices(devices: Any, batch: int) -> None:

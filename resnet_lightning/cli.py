@@ -7,6 +7,7 @@ name the value, the allowed ones and the nearest match; then by ``hydra.main``, 
 import io
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -161,13 +162,20 @@ def parse(arguments: Sequence[str]) -> list[Override]:
                 raise HydraException("no key")
             (override,) = parser.parse_overrides([argument])
         except HydraException as error:
-            raise ConfigError(
-                f"{argument!r} is not understood: settings are written key=value, as in lr=0.1."
-            ) from error
+            raise ConfigError(f"{argument!r} is not understood: {how_to_write(argument)}") from error
         if override.is_interval_sweep() or override.value_type is ValueType.GLOB_CHOICE_SWEEP:
             raise ConfigError(f"{argument} is not possible: a sweep lists its values, as in lr=0.1,0.01.")
         overrides.append(override)
     return overrides
+
+
+def how_to_write(argument: str) -> str:
+    """Hydra wants quotes of its own around a value with signs that it has no use for, all of Unicode among them."""
+    key, _, value = argument.partition("=")
+    if re.fullmatch(r"[+~]*[\w./@]+", key) and value and not set(value) & set("'\"[]{}(),="):
+        quoted = shlex.quote(f'{key}="{value}"')
+        return f"such a value has quotes of its own, as in {quoted}."
+    return "settings are written key=value, as in lr=0.1."
 
 
 def check_choice(override: Override) -> None:
