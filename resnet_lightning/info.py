@@ -81,7 +81,7 @@ def data_found() -> list[str]:
     found = ["mnist"] + [
         name
         for name, place in places.items()
-        if (root / place).is_dir() or list((root / "resnet_lightning_cache").glob(f"{name}_*/manifest.json"))
+        if any((root / place).glob("*.*")) or list((root / "resnet_lightning_cache").glob(f"{name}_*/manifest.json"))
     ]
     missing = [name for name in places if name not in found]
     lines = [f"{', '.join(found)} (data.root={root})"]
