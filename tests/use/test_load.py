@@ -1,5 +1,6 @@
 """A run can be taken up again from its folder, whatever way it is named; and from nothing that could run code."""
 
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import torch
 from resnet_lightning import load
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.result import RunResult
+from resnet_lightning.training import sealed
 from resnet_lightning.use.find import find_run
 
 
@@ -104,7 +106,10 @@ class Malicious:
 def test_nothing_in_a_run_folder_runs_code(trained_run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = copy(trained_run, tmp_path / "weights")
-    torch.save({"state_dict": Malicious(), "epoch": 1, "config": {}}, folder / "best.ckpt")
+    archive = io.BytesIO()
+    torch.save({"state_dict": Malicious(), "epoch": 1, "config": {}}, archive)
+    body = archive.getvalue()[:-2] + sealed.DIGEST.to_bytes(2, "little")  # with a right checksum
+    (folder / "best.ckpt").write_bytes(body + sealed.hashlib.sha256(body).hexdigest().encode())
     with pytest.raises(DataError):
         load(folder)
     config = RunResult.read(trained_run).config
