@@ -6,8 +6,10 @@ record adds up: ``attempts`` counts the starts, ``seconds`` is the time of all o
 
 import errno
 import json
+import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +27,8 @@ from resnet_lightning.training.interrupt import Interrupted
 REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
 FIRST_SPEAKS = 1.0  # seconds that the first process of a run has to record a failure that all of them see
+FIRST_WRITES = 60.0  # seconds that it has for its record where all were stopped
+PARENT = os.getppid()
 AGAIN = "the same command goes on from the last checkpoint"
 
 
@@ -125,10 +129,22 @@ def tell_of_failure(result: RunResult, folder: Path) -> None:
         say(f"{folder / FILE_NAME} cannot say so: {error}")
 
 
+def wait_for_first(folder: Path) -> None:
+    """Until the first process has written its record: Lightning kills it where another one has ended with an error."""
+    deadline = time.monotonic() + FIRST_WRITES
+    while time.monotonic() < deadline and os.getppid() == PARENT:
+        with suppress(OSError, ValueError):
+            if RunResult.read(folder).status != "running":
+                return
+        time.sleep(0.1)
+
+
 def write_or_say(result: RunResult, folder: Path) -> None:
     """Write the record; where that fails, the numbers are one line on the error output, and the exit code is not 0."""
     if not is_first_process():
         tell_of_failure(result, folder)
+        if result.exit_code:
+            wait_for_first(folder)
         return
     try:
         result.write(folder)
