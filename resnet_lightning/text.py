@@ -1,6 +1,9 @@
 """Numbers, and errors of the system, as people read them, the same everywhere."""
 
 import errno
+import os
+import sys
+from contextlib import suppress
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
 
@@ -21,6 +24,15 @@ def percent(share: float) -> str:
 def count(number: int, noun: str) -> str:
     """``1 job``, ``2 jobs``, ``60,000 images``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def tell(text: str) -> None:
+    """Print to whoever still reads: an output that has ended (``| tee`` after Ctrl-C) or is full ends no work."""
+    with suppress(OSError):
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # what is left in the buffer would be an error at the end of Python
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def file_error(error: OSError, place: str = "A file") -> str:

@@ -20,7 +20,7 @@ from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.node import Task
 from resnet_lightning.sweep.outcome import read_or_new
 from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, single_run, write_plan
-from resnet_lightning.text import count
+from resnet_lightning.text import count, tell
 
 LOOK_EVERY = 1.0  # seconds
 CANCEL_GRACE = 60.0  # seconds that a queue has to end cancelled jobs
@@ -149,7 +149,7 @@ class StopRequest:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
-        print(f"\n{signal.Signals(signum).name}: the jobs are cancelled; once more does not wait for them.", flush=True)
+        tell(f"\n{signal.Signals(signum).name}: the jobs are cancelled; once more does not wait for them.")
 
 
 @dataclass

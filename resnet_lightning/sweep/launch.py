@@ -14,7 +14,7 @@ from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, wri
 from resnet_lightning.sweep.pool import Pool
 from resnet_lightning.sweep.process import fork_server
 from resnet_lightning.sweep.slots import Slot, make_slots
-from resnet_lightning.text import count
+from resnet_lightning.text import count, tell
 
 
 def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], command: str) -> int:
@@ -138,4 +138,4 @@ def report(folder: Path) -> None:
     from resnet_lightning.report import write_report
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    print(write_report(folder).console, flush=True)
+    tell(write_report(folder).console)

@@ -1,8 +1,10 @@
 """What a sweep says while it runs: one live table on a terminal, a line for each start and end otherwise."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +38,15 @@ class Progress:
             return 0, None
 
 
+class Output(Console):
+    """Standard output, as long as somebody reads it: a sweep goes on without."""
+
+    def on_broken_pipe(self) -> None:  # rich would end the process
+        self.quiet = True
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 class Monitor:
     """Shows a sweep.
 
@@ -50,9 +61,10 @@ class Monitor:
     def __init__(self, folder: Path, total: int) -> None:
         self.folder, self.total, self.slots = folder, total, 1
         self.running: dict[str, Progress] = {}
-        self.seconds: list[float] = []  # of ended jobs
+        self.seconds: list[float] = []  # of every attempt that ended
+        self.done: set[str] = set()  # names of ended jobs that nobody has started again
         self.start = time.monotonic()
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = Output(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True) if sys.stdout.isatty() else None
 
     def __enter__(self) -> "Monitor":
@@ -62,9 +74,11 @@ class Monitor:
 
     def __exit__(self, *exception: object) -> None:
         if self.live:
-            self.live.stop()
+            with suppress(OSError):
+                self.live.stop()
 
     def started(self, job: Job, slot: Slot) -> None:
+        self.done.discard(job.name)
         progress = self.running[job.name] = Progress(job, slot)
         progress.before, _ = progress.epoch_and_accuracy(self.folder)
         if not self.live:
@@ -73,35 +87,38 @@ class Monitor:
 
     def ended(self, job: Job, result: RunResult, seconds: float) -> None:
         del self.running[job.name]
+        self.done.add(job.name)
         self.seconds.append(seconds)
         self.say(f"{result.status:<8} {job.label}: {self.outcome(job, result)}, {duration(seconds)}{self.time_left()}")
 
     def outcome(self, job: Job, result: RunResult) -> str:
-        if result.test:
+        if result.status == "done" and result.test:
             return f"test accuracy {percent(result.test['accuracy'])}"
         return f"{result.reason}; see {self.folder / job.name / job.log}"
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        with suppress(OSError):  # the disk of a log may be full
+            self.console.print(text, markup=False)
 
     def tick(self) -> None:
         if self.live:
-            self.live.update(self.table(), refresh=True)
+            with suppress(OSError):
+                self.live.update(self.table(), refresh=True)
 
     def time_left(self) -> str:
         """From the mean of the ended jobs; nothing before the first has ended, or after the last."""
-        left = self.total - len(self.seconds)
+        left = self.total - len(self.done)
         if not self.seconds or left <= 0:
             return ""
         mean = sum(self.seconds) / len(self.seconds)
-        waiting = left - len(self.running)
+        waiting = max(0, left - len(self.running))
         of_running = max((mean - (time.monotonic() - p.start) for p in self.running.values()), default=0.0)
         return f"; {left} left, about {duration(max(of_running, 0) + mean * waiting / self.slots)}"
 
     def table(self) -> Table:
-        ended = len(self.seconds)
         elapsed = duration(time.monotonic() - self.start)
-        table = Table(title=f"{self.folder.name}: {ended} of {self.total} jobs ended, {elapsed}{self.time_left()}")
+        ended = f"{len(self.done)} of {self.total} jobs ended"
+        table = Table(title=f"{self.folder.name}: {ended}, {elapsed}{self.time_left()}")
         for heading in ("job", "device", "epoch", "validation accuracy", "time left"):
             table.add_column(heading)
         for progress in self.running.values():

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
@@ -15,12 +16,13 @@ from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, may_be_of
 from resnet_lightning.sweep.plan import Job, single_run
 from resnet_lightning.sweep.process import JobProcess, fork_server
 from resnet_lightning.sweep.slots import Slot
-from resnet_lightning.text import file_error
+from resnet_lightning.text import file_error, tell
 
 GRACE = 20.0  # seconds between asking a job to stop and ending it
 START_FAILURES = 3  # in a row, after which a device is taken for broken
 LONGEST_PAUSE = 60.0  # seconds before another attempt
 LOOK_EVERY = 0.5  # seconds
+SHOW_CURSOR = "\x1b[?25h"  # the live table has hidden it
 
 
 class Watcher(Protocol):
@@ -51,9 +53,11 @@ class StopRequest:
         if self.pool.stop_signal is not None:
             for process in self.pool.running.values():
                 process.stop(signal.SIGKILL)
+            if sys.stdout.isatty():
+                tell(SHOW_CURSOR)
             os._exit(128 + signum)
         self.pool.stop_signal = signum
-        print(f"\n{signal.Signals(signum).name}: no new jobs, running ones stop in order; once more stops at once.")
+        tell(f"\n{signal.Signals(signum).name}: no new jobs, running ones stop in order; once more stops at once.")
 
 
 class Pool:
@@ -94,7 +98,7 @@ class Pool:
                     if self._end(number, jobs[number]):
                         queue.append(number)
                 if queue and not self.running and all(self._broken(slot) for slot in self.slots):
-                    self.watcher.say("No device is left: the sweep ends here; the same command goes on with it.")
+                    self.watcher.say("No device is left for the jobs that wait; the same command goes on with them.")
                     return
 
     def _fill(self, queue: deque[int], free: deque[Slot], jobs: Sequence[Job]) -> None:
@@ -171,7 +175,7 @@ class Pool:
     def _try_again(self, number: int, job: Job, move: bool = False) -> bool:
         """Whether a job has another attempt, which then waits a little; ``move``: on another device, for free."""
         if move or job.attempts - (number in self._moved) <= self.retries:
-            self._not_before[number] = time.monotonic() + min(2.0 ** (job.attempts - 1), LONGEST_PAUSE)
+            self._not_before[number] = time.monotonic() + min(2.0 ** min(job.attempts - 1, 10), LONGEST_PAUSE)
             return True
         return False
 

@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_lightning.hardware import is_first_process
+from resnet_lightning.text import tell
 
 AGREE_EVERY = 20  # steps between two exchanges in a run of several processes
 
@@ -53,7 +54,7 @@ class StopOnSignal(Callback):
         if not self._training:
             raise Interrupted(signum)
         if is_first_process():
-            print(f"\n{signal.Signals(signum).name}: stopping after this step; once more stops at once.", flush=True)
+            tell(f"\n{signal.Signals(signum).name}: stopping after this step; once more stops at once.")
 
     def _stop(self, trainer: Trainer, batch_idx: int) -> None:
         """Raise if a signal has come; several processes exchange it now and then, so that all stop at one step."""
@@ -68,6 +69,10 @@ class StopOnSignal(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training = True
+        if self._previous:
+            # Lightning has set its own by now, which talks to the other processes from within the handler: it waits for
+            # them where they wait for this one in a step. ``_stop`` asks them between two steps.
+            signal.signal(signal.SIGTERM, self._handle)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop(trainer, batch_idx=0)  # the last exchange may have been before the signal

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from resnet_lightning.result import RunResult
 from resnet_lightning.sweep import monitor
 from resnet_lightning.sweep.monitor import Monitor
 
@@ -27,3 +28,28 @@ def write_epochs(folder, epochs: int) -> None:
     (folder / "a").mkdir(exist_ok=True)
     rows = [f"{epoch},0.5" for epoch in range(1, epochs + 1)]
     (folder / "a" / "metrics.csv").write_text("\n".join(["epoch,val_accuracy", *rows]))
+
+
+def test_attempts_are_no_further_jobs(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
+    config = SimpleNamespace(epochs=10, epochs_scale=1.0)
+    jobs = [SimpleNamespace(name=name, label=name, attempts=1, config=config, log="job.log") for name in "abc"]
+    watcher = Monitor(tmp_path, 3)
+    watcher.slots = 3
+    for job in jobs:
+        watcher.started(job, SimpleNamespace(name="cpu"))
+    failed = RunResult("failed", [], {}, 0, reason="ValueError", test={"accuracy": 0.98})
+    clock[0] = 600.0
+    watcher.ended(jobs[0], failed, 600.0)
+    watcher.started(jobs[0], SimpleNamespace(name="cpu"))
+    for name, start in (("a", 600.0), ("b", 0.0), ("c", 0.0)):
+        watcher.running[name].start = start
+    clock[0] = 1195.0
+    assert watcher.time_left() == "; 3 left, about 5.0 s" and "0 of 3 jobs ended" in watcher.table().title
+
+
+def test_a_job_that_failed_after_its_test_says_why(tmp_path):
+    failed = RunResult("failed", [], {}, 0, reason="disk full", test={"accuracy": 0.98})
+    job = SimpleNamespace(name="a", log="job.log")
+    assert Monitor(tmp_path, 1).outcome(job, failed) == f"disk full; see {tmp_path / 'a' / 'job.log'}"

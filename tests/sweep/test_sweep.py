@@ -128,6 +128,17 @@ def test_ctrl_c_once_ends_in_order_with_a_report(sweep):
     assert "no new jobs" in output and (sweep.folder / "comparison.csv").exists()
 
 
+def test_ctrl_c_ends_a_sweep_in_order_whose_reader_has_gone(sweep):
+    """``| tee log``: Ctrl-C ends tee first."""
+    process = sweep.start("lr=0.1,0.2", "epochs=500", "logger=none")
+    sweep.wait_for_start(0.1)
+    process.stdout.close()
+    interrupt(process)
+    assert process.wait(timeout=60) == 130
+    assert {result.status for result in sweep.results().values()} == {"interrupted"}
+    assert (sweep.folder / "comparison.csv").exists()
+
+
 def test_ctrl_c_twice_ends_at_once(sweep):
     process = sweep.start("lr=0.1,0.2", faults={"0.1": "hang deaf"})
     job = sweep.wait_for_start(0.1)
