@@ -119,9 +119,13 @@ def mark_unavailable(folder: Path, job: Job, reason: str) -> None:
 
 
 def forget_old_record(place: Path) -> None:
-    """Before another attempt: the record of the last one must not be taken for that of this one."""
+    """Before another attempt: the record of the last one must not be taken for that of this one.
+
+    One that is finished stays: somebody else has run the job since it was planned, and the run will say so.
+    """
     try:
         old = RunResult.read(place)
     except (OSError, ValueError):
         return
-    replace(old, status="running", reason=None, exit_code=1, startup_seconds=None).write(place)
+    if old.status not in FINISHED:
+        replace(old, status="running", reason=None, exit_code=1, startup_seconds=None).write(place)

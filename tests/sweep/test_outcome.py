@@ -6,7 +6,7 @@ import pytest
 
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.launch import unavailable
-from resnet_lightning.sweep.outcome import mark_unavailable, not_started, settle
+from resnet_lightning.sweep.outcome import forget_old_record, mark_unavailable, not_started, settle
 from resnet_lightning.sweep.plan import plan_jobs
 
 
@@ -58,6 +58,16 @@ def test_out_of_memory_beside_other_jobs_says_so(job, tmp_path):
     result = settle(tmp_path, job, exit_code=1, timed_out=False, stopped=False, neighbours=1)
     assert result.reason == "out of memory with batch=64; 1 other job shared the memory (launcher.jobs_per_device)"
     assert RunResult.read(tmp_path / job.name).reason == result.reason
+
+
+def test_a_record_that_somebody_else_has_finished_meanwhile_stays(job, tmp_path):
+    result = RunResult("done", [], {}, 0, test={"accuracy": 0.9})
+    result.write(tmp_path)
+    forget_old_record(tmp_path)
+    assert RunResult.read(tmp_path) == result
+    replace(result, status="failed").write(tmp_path)
+    forget_old_record(tmp_path)
+    assert RunResult.read(tmp_path).status == "running"
 
 
 def test_a_job_that_could_not_be_started_says_why(job, tmp_path):
