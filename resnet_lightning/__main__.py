@@ -6,6 +6,8 @@ from resnet_lightning.cli import run_command
 
 
 def main() -> None:
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode still shows the table
     if sys.argv[1:2] == ["info"]:
         from resnet_lightning import info
 

@@ -60,6 +60,8 @@ def free_folder(path: str) -> str:
         except FileExistsError:
             number += 1
             folder = Path(f"{path}_{number}")
+        except OSError:  # Hydra will say so: an error of a resolver is wrapped beyond recognition
+            return str(folder)
 
 
 def run_name(name: str | None, model: str, data: str) -> str:

@@ -3,6 +3,7 @@
 Tables, plots, resuming and skipping read this file and nothing else.
 """
 
+import errno
 import json
 import math
 import os
@@ -74,6 +75,9 @@ def sync_folder(folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:  # shared folders may not know of it; the rename is done
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
         finally:
             os.close(descriptor)
 

@@ -246,6 +246,28 @@ def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
     assert result.epochs_done >= 1 and result.val["accuracy"] > 0 and "Traceback" not in rest
 
 
+def test_ctrl_c_stops_a_run_whose_reader_has_gone_as_well(data_root, tmp_path):
+    """``| tee log``: Ctrl-C ends tee first."""
+    arguments = [*TINY, "data.train_limit=20000", "epochs=50", f"data.root={data_root}", "hydra.run.dir=run"]
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "resnet_lightning", *arguments],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch "):
+            break
+    process.stdout.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130, process.stderr.read()
+    assert RunResult.read(tmp_path / "run").status == "interrupted"
+
+
+def test_a_folder_of_runs_that_cannot_be_made_is_one_sentence(command, tmp_path):
+    (tmp_path / "outputs").touch()
+    done = command(*TINY)
+    assert done.returncode == 1 and done.stderr.startswith("Error: outputs/") and done.stderr.count("\n") == 1
+
+
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
     from resnet_lightning.cli import free_folder
 

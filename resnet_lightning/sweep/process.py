@@ -67,7 +67,7 @@ class JobProcess:
                     os.killpg(pid, signum)
                 else:
                     os.kill(pid, signum)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # it has just ended; what macOS says of the dead
                 return
 
     def close(self) -> None:
