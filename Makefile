@@ -19,8 +19,7 @@ demo: install  ## four runs on real MNIST and their comparison: about three minu
 reports: install  ## the five course reports again and a page for each; make reports scale=0.02 for a first look
 	$(RUN) resnet_lightning.reproduce $(if $(scale),scale=$(scale) epochs_scale=$(scale) data.test_limit=1000)
 
-benchmark: install  ## how fast this machine trains, beside what people would use instead; keep it free meanwhile
-	$(RUN) pip install --quiet $(PIP_ARGS) --editable '.[benchmark]'
+benchmark: $(VENV)/installed-benchmark  ## how fast this machine trains, beside what people would use instead; keep it free meanwhile
 	$(RUN) resnet_lightning.benchmark
 
 test: dev  ## the tests
@@ -56,6 +55,10 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(RUN) pip install --quiet $(PIP_ARGS) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-benchmark: $(VENV)/installed
+	$(RUN) pip install --quiet $(PIP_ARGS) --editable '.[benchmark]'
 	@touch $@
 
 clean:  ## remove the environment and what tools left, but no result

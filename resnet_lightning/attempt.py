@@ -28,7 +28,8 @@ REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
 FIRST_SPEAKS = 1.0  # seconds that the first process of a run has to record a failure that all of them see
 FIRST_WRITES = 60.0  # seconds that it has for its record where all were stopped
-PARENT = os.getppid()
+FIRST_ENDS = 10.0  # seconds that it then has for the rest
+PARENT = os.getppid()  # the first process, of a further one; another number once that has ended
 AGAIN = "the same command goes on from the last checkpoint"
 
 
@@ -130,12 +131,13 @@ def tell_of_failure(result: RunResult, folder: Path) -> None:
 
 
 def wait_for_first(folder: Path) -> None:
-    """Until the first process has written its record: Lightning kills it where another one has ended with an error."""
-    deadline = time.monotonic() + FIRST_WRITES
+    """Until the first process, which Lightning kills where another one has ended with an error, has written its record
+    and ended."""
+    deadline, written = time.monotonic() + FIRST_WRITES, False
     while time.monotonic() < deadline and os.getppid() == PARENT:
         with suppress(OSError, ValueError):
-            if RunResult.read(folder).status != "running":
-                return
+            if not written and RunResult.read(folder).status != "running":
+                deadline, written = time.monotonic() + FIRST_ENDS, True
         time.sleep(0.1)
 
 

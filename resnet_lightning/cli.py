@@ -58,6 +58,8 @@ def free_folder(path: str) -> str:
             folder.mkdir(parents=True)
             return str(folder)
         except FileExistsError:
+            if not os.path.lexists(folder):  # it is the folder above: a link that leads nowhere
+                return str(folder)
             number += 1
             folder = Path(f"{path}_{number}")
         except OSError:  # Hydra will say so: an error of a resolver is wrapped beyond recognition

@@ -72,17 +72,18 @@ def devices() -> list[str]:
 
 def data_found() -> list[str]:
     """Data sets whose files or cache are in the default ``data.root``; MNIST travels with the package."""
-    root = Path(os.environ.get("RESNET_LIGHTNING_DATA", "data"))
+    root = Path(os.environ.get("RESNET_LIGHTNING_DATA", "data")).expanduser()
     places = {
         "fashion_mnist": "FashionMNIST/raw",
         "cifar10": "cifar-10-batches-py",
         "cifar100": "cifar-100-python",
     }
-    found = ["mnist"] + [
-        name
-        for name, place in places.items()
-        if any((root / place).glob("*.*")) or list((root / "resnet_lightning_cache").glob(f"{name}_*/manifest.json"))
-    ]
+    caches = root / "resnet_lightning_cache"
+    found = ["mnist"]
+    for name, place in places.items():
+        has_files = any(path.is_file() for path in (root / place).glob("*"))
+        if has_files or any(caches.glob(f"{name}_*/manifest.json")):
+            found.append(name)
     missing = [name for name in places if name not in found]
     lines = [f"{', '.join(found)} (data.root={root})"]
     return [*lines, f"not yet downloaded: {', '.join(missing)}"] if missing else lines

@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from resnet_lightning.config import ConfigError
+from resnet_lightning.text import tell
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def hold(folder: Path, advice: str) -> Iterator[None]:
         raise ConfigError(f"{folder} is being run by {who}: wait for it, or {advice}.") from None
     try:
         if killed := read(holder):
-            print(f"{folder} was held by {killed}, which ended without a word: taken over", flush=True)
+            tell(f"{folder} was held by {killed}, which ended without a word: taken over")
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}\n", encoding="utf-8")
         yield

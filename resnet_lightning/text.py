@@ -28,7 +28,7 @@ def count(number: int, noun: str) -> str:
 
 def tell(text: str) -> None:
     """Print to whoever still reads: an output that has ended (``| tee`` after Ctrl-C) or is full ends no work."""
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):  # RuntimeError: a signal has come in the middle of another print
         try:
             print(text, flush=True)
         except BrokenPipeError:  # what is left in the buffer would be an error at the end of Python

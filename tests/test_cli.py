@@ -9,6 +9,7 @@ import pytest
 from resnet_lightning import config, help
 from resnet_lightning.cli import compose_all
 from resnet_lightning.config import ConfigError
+from resnet_lightning.info import data_found
 
 BAD = [
     ("lrr=0.1", "There is no setting lrr. Did you mean lr?"),
@@ -103,6 +104,14 @@ def test_a_sweep_that_lists_no_values_is_refused(argument):
 def test_a_list_of_runs_is_no_single_run():
     with pytest.raises(ConfigError, match=r"hydra.sweeper compares several runs: add --multirun, or set stem"):
         compose_all(["hydra.sweeper.rows=[{stem: cifar}, {stem: imagenet}]"], multirun=False)
+
+
+def test_info_finds_files_and_no_empty_folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESNET_LIGHTNING_DATA", str(tmp_path))
+    (tmp_path / "FashionMNIST" / "raw").mkdir(parents=True)  # left by a download that failed
+    (tmp_path / "cifar-100-python").mkdir()
+    (tmp_path / "cifar-100-python" / "train").touch()
+    assert data_found() == [f"mnist, cifar100 (data.root={tmp_path})", "not yet downloaded: fashion_mnist, cifar10"]
 
 
 def test_seed_zero_is_a_seed(settings):

@@ -89,7 +89,7 @@ def test_reestimated_statistics_are_those_of_plain_training_images(runs, setting
     data.setup()
     images = data.augment.plain(cache.load(config.data).train.images[data.train_index])
     maps = torch.nn.functional.conv2d(images, state["conv1.weight"], padding=1)
-    assert torch.allclose(state["bn1.running_mean"], maps.mean(dim=(0, 2, 3)), atol=1e-5)  # two batches of 256
+    assert torch.allclose(state["bn1.running_mean"], maps.mean(dim=(0, 2, 3)), atol=1e-4)  # two batches of 256
     assert torch.allclose(state["bn1.running_var"], maps.var(dim=(0, 2, 3)), rtol=0.05)
     assert result.test["images"] == 1000
 

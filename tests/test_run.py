@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -213,7 +214,10 @@ def test_a_run_does_not_go_on_with_other_images(settings, tmp_path, image_folder
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("c++"), reason="torch.compile needs a compiler")
+@pytest.mark.skipif(
+    not (shutil.which("c++") and Path(sysconfig.get_path("include"), "Python.h").exists()),
+    reason="torch.compile needs a compiler and the headers of Python",
+)
 def test_a_compiled_run_learns_what_an_eager_one_does(command, tmp_path):
     """The last batch of an evaluation is smaller than the others: another graph."""
     losses = {}

@@ -240,10 +240,9 @@ class ImageDataModule(LightningDataModule):
         generator = stream(self.config.val_seed, 0, "plain training images")
         index = chosen(self.train_index, self.data.train.labels, count, generator)
         index = index[torch.randperm(len(index), generator=generator)]  # a folder's images come class by class
-        parts = math.ceil(len(index) / max(2, self.eval_batch))
-        size = math.ceil(len(index) / parts)
-        for batch in Loader(self.placed("train"), index, size, self.trainer.strategy.root_device):
-            if len(batch.labels) > 1:  # BatchNorm needs two
+        most = max(1, len(index) // 2)  # BatchNorm needs two images
+        for part in index.tensor_split(min(most, math.ceil(len(index) / self.eval_batch))):
+            for batch in Loader(self.placed("train"), part, len(part), self.trainer.strategy.root_device):
                 yield self.augment.plain(batch.images)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_lightning.config import DataError
+from resnet_lightning.text import tell
 
 Bytes = NDArray[np.uint8]
 SPLITS = ("train", "test")
@@ -197,7 +198,7 @@ def fetch(folder: Path, name: str, urls: list[str], md5: str, size: str, extract
             break
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            print(f"Downloading {url} ({size}) to {folder}", flush=True)
+            tell(f"Downloading {url} ({size}) to {folder}")
             download_url(url, folder, name, md5)
         except (OSError, RuntimeError, HTTPException) as error:  # no network, a wrong checksum, half an answer
             problem = str(error) or type(error).__name__
@@ -221,6 +222,9 @@ def read_folder(root: Path, image_size: int) -> Source:
     """Read ``root/train/<class>/*`` and ``root/test/<class>/*``, every image as red, green, blue of image_size squared.
 
     The shorter side is resized to ``image_size`` (bilinear), the middle is cut out.
+
+    Raises:
+        DataError: a split is missing, a class has no image to train on, or is only in ``test``.
     """
     for split in SPLITS:
         if not (root / split).is_dir():

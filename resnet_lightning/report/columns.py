@@ -35,7 +35,7 @@ def settings_of(key: str, runs: Sequence[Known]) -> list[Value]:
     """Value of a key in each run, given its overrides and its record.
 
     A job that still waits has no record, one that fell at once none of its choices. What it does not set itself is
-    what its other seeds have, else the runs that do not set it either, else all others, if these have all the same.
+    what its other seeds have, else the runs that do not set it either, if these have all the same.
     """
     values = [setting(key, *run) for run in runs]
     silent = [key not in overrides and is_silent(key, result) for overrides, result in runs]
@@ -43,10 +43,11 @@ def settings_of(key: str, runs: Sequence[Known]) -> list[Value]:
     for value, unknown, (overrides, result) in zip(values, silent, runs, strict=True):
         if result is not None and not unknown:
             told[but_seed(overrides)][comparable(value)] = value
-            told["set" if key in overrides else "not set"][comparable(value)] = value
+            if key not in overrides:
+                told["not set"][comparable(value)] = value
 
     def inferred(overrides: dict[str, str]) -> Value:
-        found = (told[peers] for peers in (but_seed(overrides), "not set", "set") if peers in told)
+        found = (told[peers] for peers in (but_seed(overrides), "not set") if peers in told)
         return next((value for values in found if len(values) == 1 for value in values.values()), UNKNOWN)
 
     return [

@@ -102,7 +102,8 @@ def read_reference(path: Path) -> Reference:
     """Read and check a reference.
 
     Raises:
-        ConfigError: a column is neither a setting nor a metric, or a line has another number of cells.
+        ConfigError: a column is neither a setting nor a metric, a line has another number of cells, or a loss over the
+            batch size has no batch.
     """
     try:
         texts = path.read_text(encoding="utf-8-sig").splitlines()
@@ -115,18 +116,23 @@ def read_reference(path: Path) -> Reference:
     names = [name.strip() for name in table[0]]
     for name in names:
         check_column(path, name)
-    if any(name.endswith("_over_batch") for name in names) and "batch" not in names:
-        raise ConfigError(f"{path}: a loss over the batch size needs the column batch.")
     for row in table[1:]:
         if len(row) != len(names):
             raise ConfigError(f"{path}: {','.join(row)} has {len(row)} cells, the head of the table {len(names)}.")
-    metrics = [name for name in names if is_metric(name)]
     lines = [dict(zip(names, (cell.strip() for cell in row), strict=True)) for row in table[1:]]
-    for line in lines:
-        if not line.get("batch", "-") and any(line[name] for name in metrics if name.endswith("_over_batch")):
-            raise ConfigError(f"{path}: a loss over the batch size has no batch in the line {','.join(line.values())}.")
+    check_batches(path, names, lines)
+    metrics = [name for name in names if is_metric(name)]
     keys = [name for name in names if name not in metrics]
     return Reference(notes[0] if notes else path.stem, notes[1:], keys, metrics, lines)
+
+
+def check_batches(path: Path, names: list[str], lines: list[dict[str, str]]) -> None:
+    over_batch = [name for name in names if name.endswith("_over_batch")]
+    if over_batch and "batch" not in names:
+        raise ConfigError(f"{path}: a loss over the batch size needs the column batch.")
+    for line in lines:
+        if any(line[name] for name in over_batch) and not line["batch"]:
+            raise ConfigError(f"{path}: a loss over the batch size has no batch in the line {','.join(line.values())}.")
 
 
 def check_column(path: Path, name: str) -> None:

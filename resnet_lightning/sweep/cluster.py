@@ -102,7 +102,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
         waiting = [job for job in planned if not job.finished]
         before = len(planned) - len(waiting)
         already = f", {before} finished before" if before else ""
-        print(f"{folder}: {count(len(planned), 'job')}{already}, {len(waiting)} to run with {queue.name}", flush=True)
+        tell(f"{folder}: {count(len(planned), 'job')}{already}, {len(waiting)} to run with {queue.name}")
         stop_signal = None
         if waiting:
             prepare_data([job.config for job in waiting])

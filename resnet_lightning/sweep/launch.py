@@ -106,7 +106,7 @@ def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots
     text += f" ({points} points of the grid, some of which compute the same)" if points > len(planned) else ""
     text += f", {done} finished before" if done else ""
     text += f", {lacking} for devices that this machine does not have" if lacking else ""
-    print(f"{text}, {len(waiting)} to run, {slots} at a time", flush=True)
+    tell(f"{text}, {len(waiting)} to run, {slots} at a time")
 
 
 def preload() -> None:

@@ -9,6 +9,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.cluster import Loss, Ticket, extra_package
 from resnet_lightning.sweep.node import Task, run_task
+from resnet_lightning.text import tell
 
 
 class RayQueue:
@@ -48,7 +49,7 @@ class RayQueue:
         nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
         needs = {"CPU": remote.get("num_cpus") or 0, "GPU": remote.get("num_gpus") or 0}
         if not any(all(node.get(key, 0) >= amount for key, amount in needs.items()) for node in nodes):
-            print(f"No node of the cluster has {needs['CPU']} CPUs and {needs['GPU']} GPUs: the jobs wait for one.")
+            tell(f"No node of the cluster has {needs['CPU']} CPUs and {needs['GPU']} GPUs: the jobs wait for one.")
 
 
 class RayTicket:

@@ -16,6 +16,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult, atomic_write
 from resnet_lightning.sweep.cluster import Loss, Ticket, extra_package
 from resnet_lightning.sweep.node import Task, run_task
+from resnet_lightning.text import tell
 
 ASK_EVERY = 10.0  # seconds between two calls of squeue, which is shared by all users
 FILES_LAG = 20.0  # seconds until a shared file system shows the result of a job that has left the queue
@@ -61,7 +62,7 @@ class SlurmQueue:
         alive = self.known or set()
         ids = {task.job.name: before[task.job.name] for task in tasks if before.get(task.job.name) in alive}
         if ids:
-            print(f"{len(ids)} of them are in the queue already", flush=True)
+            tell(f"{len(ids)} of them are in the queue already")
         new = [task for task in tasks if task.job.name not in ids]
         for first in range(0, len(new), LARGEST_ARRAY):
             part = new[first : first + LARGEST_ARRAY]
@@ -69,7 +70,7 @@ class SlurmQueue:
             ids |= {task.job.name: job.job_id for task, job in zip(part, jobs, strict=True)}
             with atomic_write(place / TICKETS, "w", encoding="utf-8") as file:
                 json.dump(before | ids, file, indent=1)
-            print(f"{len(part)} submitted as SLURM job {jobs[0].job_id.partition('_')[0]}", flush=True)
+            tell(f"{len(part)} submitted as SLURM job {jobs[0].job_id.partition('_')[0]}")
         self.in_queue(refresh=True)
         return [SlurmTicket(self, self.submitit.SlurmJob(place, ids[task.job.name])) for task in tasks]
 

@@ -69,9 +69,15 @@ class StopOnSignal(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training = True
+        self._take_sigterm()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_sigterm()
+
+    def _take_sigterm(self) -> None:
+        """Lightning's handler, which it has set by now, talks to the other processes of a run, and may wait for them
+        where they wait for this one in a step; ``_stop`` asks them between two steps."""
         if self._previous:
-            # Lightning has set its own by now, which talks to the other processes from within the handler: it waits for
-            # them where they wait for this one in a step. ``_stop`` asks them between two steps.
             signal.signal(signal.SIGTERM, self._handle)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from resnet_lightning.checks import nearest
 from resnet_lightning.cli import compose_all
 from resnet_lightning.config import AugmentConfig, Config, ConfigError, DataConfig
+from resnet_lightning.data import cache
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES, decode, images_below, labelled_files
 from resnet_lightning.use.images import to_channels
@@ -49,7 +50,7 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     ((_, settings),) = compose_all([*overrides, *inherited(trained.config, asked)], multirun=False).jobs
     data = settings.data if "data" in asked else kept(trained.config.data, settings.data, asked)
     scale = 1.0 if "data" in asked else trained.config.scale
-    own = data.name == trained.config.data.name and not (data.name == "folder" and {"data", "data.root"} & asked)
+    own = data.name == trained.config.data.name and (data.name != "folder" or are_of_the_run(data, trained))
     if data.name in KNOWN:  # before 170 MB are downloaded
         match_classes(KNOWN[data.name], trained.classes)
     augment = None
@@ -67,6 +68,13 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
 def inherited(config: Config, asked: set[str]) -> list[str]:
     """The size of the images follows the run, unless the user says another."""
     return [] if "data.image_size" in asked else [f"data.image_size={config.data.image_size}"]
+
+
+def are_of_the_run(data: DataConfig, trained: Trained) -> bool:
+    """Whether a folder has the images of the run, wherever it is by now."""
+    if not (Path(data.root) / "train").is_dir():
+        return False
+    return cache.load(data).digest == trained.result.data.get("digest")
 
 
 def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfig:

@@ -70,7 +70,8 @@ def test_without_validation_the_test_set_selects(module):
 
 
 @pytest.mark.parametrize(
-    ("images", "eval_batch", "sizes"), [(1000, 500, [500] * 2), (504, 500, [252] * 2), (9, 1, [2] * 4), (2, 500, [2])]
+    ("images", "eval_batch", "sizes"),
+    [(1000, 500, [500] * 2), (504, 500, [252] * 2), (10, 4, [4, 3, 3]), (9, 1, [3, 2, 2, 2]), (2, 500, [2])],
 )
 def test_plain_training_images_come_in_batches_that_count_the_same(module, images, eval_batch, sizes):
     data = module(f"data.train_limit={images}", f"eval_batch={eval_batch}", "batch=2")

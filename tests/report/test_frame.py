@@ -86,6 +86,8 @@ def test_a_seed_that_waits_is_a_seed_of_its_setting(sweep):
     rows = [["stem=cifar"], ["stem=imagenet", "lr=0.01"]]
     write_plan(sweep, {f"{row[0]}_{seed}": [*row, f"seed={seed}"] for row in rows for seed in (0, 1)})
     assert [run.settings["lr"] for run in read_comparison(sweep).runs] == ["?", "?", 0.01, 0.01]
+    write_run(sweep / "stem=imagenet_0", stem="imagenet", lr=0.01, overrides=[*rows[1], "seed=0"])
+    assert [run.settings["lr"] for run in read_comparison(sweep).runs] == ["?", "?", 0.01, 0.01]
     write_run(sweep / "stem=cifar_0", stem="cifar", overrides=["stem=cifar", "seed=0"])
     assert [run.settings["lr"] for run in read_comparison(sweep).runs] == [0.1, 0.1, 0.01, 0.01]
     assert [len(group.runs) for group in read_comparison(sweep).groups] == [2, 2]

@@ -84,8 +84,8 @@ def test_settings_without_a_counterpart_are_counted_not_invented(sweep, publishe
     assert any(note.startswith("2 of the 3 settings of the reference") for note in compared.notes)
 
 
-def test_a_job_that_waits_has_what_all_others_have(sweep, published):
-    write_run(sweep / "a", 0.95, lr=0.1, batch=32)
+def test_a_job_that_waits_has_what_others_have_that_do_not_set_it(sweep, published):
+    write_run(sweep / "a", 0.95, lr=0.1, batch=32, overrides=["batch=32"])
     write_plan(sweep, {"b": ["batch=64"]})
     comparison = read_comparison(sweep)
     assert comparison.columns == ["batch"]

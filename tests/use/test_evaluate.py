@@ -82,7 +82,10 @@ def test_images_of_a_scaled_down_run_are_its_own(settings, tmp_path):
         ("validation", ["split=val", "data.val_seed=1"], "Images that the network was trained on may be among these"),
     ],
 )
-def test_numbers_that_are_too_good_are_said_to_be(run, folder, capsys, selection, arguments, said):
+def test_numbers_that_are_too_good_are_said_to_be(
+    run, folder, data_root, capsys, monkeypatch, selection, arguments, said
+):
+    monkeypatch.setenv("RESNET_LIGHTNING_DATA", str(data_root))
     result = RunResult.read(run)
     result.selection = selection
     result.write(run)
