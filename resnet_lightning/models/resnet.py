@@ -146,8 +146,8 @@ class ResNet(nn.Module):
             ConfigError: there is no such name or key, or a value is not possible.
         """
         model = typed(ModelConfig, preset("model", name, **changes))
-        for key in ("model.block", "model.init"):
-            choose(key, getattr(model, key.partition(".")[2]), WORDS[key])
+        choose("model.block", model.block, BLOCKS)  # here, where a user may have added one
+        choose("model.init", model.init, WORDS["model.init"])
         if len(model.depths) != len(model.widths):
             raise ConfigError(f"depths={model.depths} and widths={model.widths} must name the same number of stages.")
         choose("activation", activation, ACTIVATIONS)
