@@ -31,8 +31,13 @@ def tell(text: str) -> None:
     with suppress(OSError, RuntimeError):  # RuntimeError: a signal has come in the middle of another print
         try:
             print(text, flush=True)
-        except BrokenPipeError:  # what is left in the buffer would be an error at the end of Python
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:
+            drop_output()
+
+
+def drop_output() -> None:
+    """Nobody reads standard output any more: what is in its buffer would be an error at the end of Python."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def file_error(error: OSError, place: str = "A file") -> str:

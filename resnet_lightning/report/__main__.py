@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import os
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.report import write_report
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME
-from resnet_lightning.text import file_error
+from resnet_lightning.text import drop_output, file_error
 
 DESCRIPTION = """\
 Compares the runs below a folder: prints the table and a summary, and writes into the folder
@@ -49,8 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # head has read enough; Python would complain once more at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # head has read enough
+        drop_output()
         return 0
 
 

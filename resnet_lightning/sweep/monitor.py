@@ -1,6 +1,5 @@
 """What a sweep says while it runs: one live table on a terminal, a line for each start and end otherwise."""
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from resnet_lightning.config import trained_epochs
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.plan import Job
 from resnet_lightning.sweep.slots import Slot
-from resnet_lightning.text import duration, percent
+from resnet_lightning.text import drop_output, duration, percent
 
 
 @dataclass
@@ -44,7 +43,7 @@ class Output(Console):
     def on_broken_pipe(self) -> None:  # rich would end the process
         self.quiet = True
         with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            drop_output()
 
 
 class Monitor:

@@ -4,7 +4,6 @@ A command describes its settings as a dataclass of ``option`` fields; nothing he
 """
 
 import dataclasses
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 from resnet_lightning.checks import choose, nearest, require
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.help import wrapped
-from resnet_lightning.text import file_error
+from resnet_lightning.text import drop_output, file_error
 
 KEY = re.compile(r"^([a-z_][a-z_0-9.]*)=(.*)$", re.DOTALL)
 RUN_HELP = """\
@@ -121,7 +120,7 @@ def run_command(work: Callable[[list[str]], int], argv: list[str], text: Callabl
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # head has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         return 0
     except (DataError, OSError) as error:
         print(f"Error: {file_error(error) if isinstance(error, OSError) else error}", file=sys.stderr)
