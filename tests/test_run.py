@@ -231,16 +231,22 @@ def test_a_compiled_run_learns_what_an_eager_one_does(command, tmp_path):
     assert losses["true"] == pytest.approx(losses["false"], rel=1e-3)
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
-    arguments = [*TINY, "data.train_limit=20000", "epochs=50", f"data.root={data_root}"]
+def in_second_epoch(place: Path, data_root: Path, *more: str) -> subprocess.Popen[str]:
+    """A run of fifty epochs in ``place`` that has said the first of them; its errors come with its output."""
+    arguments = [*TINY, "data.train_limit=20000", "epochs=50", f"data.root={data_root}", *more]
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "resnet_lightning", *arguments],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     for line in process.stdout:
         if line.startswith("epoch "):
             break
+    return process
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
+    process = in_second_epoch(tmp_path, data_root)
     process.send_signal(signum)
     rest = process.stdout.read()
     assert process.wait(timeout=60) == code, rest
@@ -252,17 +258,10 @@ def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
 
 def test_ctrl_c_stops_a_run_whose_reader_has_gone_as_well(data_root, tmp_path):
     """``| tee log``: Ctrl-C ends tee first."""
-    arguments = [*TINY, "data.train_limit=20000", "epochs=50", f"data.root={data_root}", "hydra.run.dir=run"]
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "resnet_lightning", *arguments],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("epoch "):
-            break
+    process = in_second_epoch(tmp_path, data_root, "hydra.run.dir=run")
     process.stdout.close()
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 130, process.stderr.read()
+    assert process.wait(timeout=60) == 130
     assert RunResult.read(tmp_path / "run").status == "interrupted"
 
 
