@@ -3,6 +3,7 @@
 import sys
 
 from resnet_lightning.cli import run_command
+from resnet_lightning.text import exit_with
 
 
 def main() -> None:
@@ -11,8 +12,8 @@ def main() -> None:
     if sys.argv[1:2] == ["info"]:
         from resnet_lightning import info
 
-        sys.exit(info.main(sys.argv[2:]))
-    sys.exit(run_command(sys.argv[1:]))
+        exit_with(info.main(sys.argv[2:]))
+    exit_with(run_command(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from resnet_lightning.config import ConfigError
+from resnet_lightning.text import exit_with
 from resnet_lightning.use.command import RUN_HELP, Usage, help_text, need, one_run, option, parse, run_command
 
 FORM = "python -m resnet_lightning.export RUN [format=onnx]"
@@ -47,4 +48,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

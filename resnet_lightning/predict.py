@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_lightning.config import ConfigError
+from resnet_lightning.text import exit_with
 from resnet_lightning.use.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
 
 if TYPE_CHECKING:
@@ -138,4 +139,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

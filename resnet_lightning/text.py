@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
+from typing import NoReturn
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
 
@@ -38,6 +39,15 @@ def tell(text: str) -> None:
 def drop_output() -> None:
     """Nobody reads standard output any more: what is in its buffer would be an error at the end of Python."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def exit_with(code: int) -> NoReturn:
+    """End the program; Python would turn an exit code into 120 where the last lines find no reader, or no room."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        drop_output()
+    sys.exit(code)
 
 
 def file_error(error: OSError, place: str = "A file") -> str:

@@ -235,7 +235,7 @@ def in_second_epoch(place: Path, data_root: Path, *more: str) -> subprocess.Pope
     """A run of fifty epochs in ``place`` that has said the first of them; its errors come with its output."""
     arguments = [*TINY, "data.train_limit=20000", "epochs=50", f"data.root={data_root}", *more]
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "resnet_lightning", *arguments],
+        [sys.executable, "-m", "resnet_lightning", *arguments],
         cwd=place, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     for line in process.stdout:
@@ -263,6 +263,18 @@ def test_ctrl_c_stops_a_run_whose_reader_has_gone_as_well(data_root, tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert RunResult.read(tmp_path / "run").status == "interrupted"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_run_whose_log_finds_no_room_is_done_all_the_same(data_root, tmp_path):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "resnet_lightning", *TINY, "epochs=1", f"data.root={data_root}",
+             "hydra.run.dir=run"],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=300,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert RunResult.read(tmp_path / "run").status == "done"
 
 
 def test_a_folder_of_runs_that_cannot_be_made_is_one_sentence(command, tmp_path):

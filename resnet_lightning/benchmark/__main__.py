@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ from pathlib import Path
 from resnet_lightning.benchmark.rounds import Effort, Row, noted
 from resnet_lightning.checks import choose, nearest
 from resnet_lightning.config import Config, ConfigError, DataError
-from resnet_lightning.text import count, file_error
+from resnet_lightning.text import count, exit_with, file_error, tell
 
 SECTIONS = ("training", "plain", "input", "overhead", "launcher", "scaling")
 HELP = """\
@@ -189,8 +189,7 @@ def said_at_any_rate(parts: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(BrokenPipeError):
-            print("\n".join(parts), flush=True)
+        tell("\n".join(parts))
 
 
 def measure(arguments: Sequence[str], asked: Asked) -> None:
@@ -201,7 +200,7 @@ def measure(arguments: Sequence[str], asked: Asked) -> None:
     missing: list[str] = []
     of_section = measures(asked)
     for section in asked.sections:
-        print(f"{section} ...", flush=True)
+        tell(f"{section} ...")
         rows: list[Row] = []
         skipped: list[str] = []
         with noted(f"Section {section}", skipped):
@@ -209,7 +208,7 @@ def measure(arguments: Sequence[str], asked: Asked) -> None:
         found, missing = found + rows, missing + skipped
         with said_at_any_rate([*tables(rows), *skipped]):
             write(asked.folder, head, found, missing)
-    print(asked.folder / "benchmark.md")
+    tell(str(asked.folder / "benchmark.md"))
 
 
 def advise(arguments: Sequence[str], asked: Asked) -> None:
@@ -222,7 +221,7 @@ def advise(arguments: Sequence[str], asked: Asked) -> None:
     head = f"{machine_line(arguments, asked)}\n\n## Recommended\n\n{sentences}\n\n```\n{commands}\n```"
     with said_at_any_rate([*tables(advice.rows), *advice.lines, commands]):
         write(asked.folder, head, advice.rows, [])
-    print(asked.folder / "benchmark.md")
+    tell(str(asked.folder / "benchmark.md"))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -255,4 +254,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_with(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.report import write_report
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME
-from resnet_lightning.text import drop_output, file_error
+from resnet_lightning.text import drop_output, exit_with, file_error
 
 DESCRIPTION = """\
 Compares the runs below a folder: prints the table and a summary, and writes into the folder
@@ -108,4 +108,4 @@ def hint(folder: Path) -> str:
 if __name__ == "__main__":
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode still shows the table
-    sys.exit(main())
+    exit_with(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 from resnet_lightning.checks import choose
 from resnet_lightning.config import ConfigError
 from resnet_lightning.reproduce.pages import read_texts, write_pages
-from resnet_lightning.text import file_error
+from resnet_lightning.text import exit_with, file_error, tell
 
 SWEEPS = Path("multirun")
 HELP = """\
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         Path(own["pages"]).mkdir(parents=True, exist_ok=True)  # hours later it would be late
         code = run_all(experiments, overrides) if own["run"] == "true" else 0
         for path in write_pages(SWEEPS, Path(own["pages"])):
-            print(path)
+            tell(str(path))
     except ConfigError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
@@ -74,7 +74,7 @@ def run_all(experiments: Sequence[str], overrides: Sequence[str]) -> int:
     codes = []
     for name in experiments:
         command = [sys.executable, "-m", "resnet_lightning", "--multirun", f"experiment={name}", *overrides]
-        print(f"\n=== {' '.join(['python', *command[1:]])}", flush=True)
+        tell(f"\n=== {' '.join(['python', *command[1:]])}")
         codes.append(run_one(command))
         if codes[-1] in (2, 130, 143):  # a bad setting would be one for the others too
             return codes[-1]
@@ -100,4 +100,4 @@ def run_one(command: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    exit_with(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from resnet_lightning.config import trained_epochs
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.plan import Job
 from resnet_lightning.sweep.slots import Slot
-from resnet_lightning.text import drop_output, duration, percent
+from resnet_lightning.text import drop_output, duration, percent, tell
 
 
 @dataclass
@@ -96,7 +96,10 @@ class Monitor:
         return f"{result.reason}; see {self.folder / job.name / job.log}"
 
     def say(self, text: str) -> None:
-        with suppress(OSError):  # the disk of a log may be full
+        if self.live is None:  # rich would say lines that a full disk has refused once more with each new one
+            tell(text)
+            return
+        with suppress(OSError):
             self.console.print(text, markup=False)
 
     def tick(self) -> None:

@@ -107,10 +107,11 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> No
     sys.argv = [sys.argv[0], *arguments]
 
     from resnet_lightning.cli import run_command
+    from resnet_lightning.text import exit_with
 
     if slot.needs_gpu:
         os.environ[SLOT] = slot.name
-    sys.exit(run_command(arguments))
+    exit_with(run_command(arguments))
 
 
 def end_with_launcher(alive: Connection) -> None:

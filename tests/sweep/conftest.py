@@ -30,7 +30,7 @@ class Sweep:
         self.data_root, self.settings = data_root, settings
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-u", "-m", "resnet_lightning", "--multirun", "name=s", *self.settings, *arguments]
+        return [sys.executable, "-m", "resnet_lightning", "--multirun", "name=s", *self.settings, *arguments]
 
     def environment(self, faults: dict[str, object] | None) -> dict[str, str]:
         paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
