@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from lightning.pytorch.utilities.memory import is_oom_error
 
@@ -81,12 +82,20 @@ def end_of(error: BaseException, result: RunResult) -> End | None:
         return End("failed", str(error))
     if isinstance(error, OSError):
         return not_written(error)
-    if isinstance(error, Exception) and (isinstance(error, MemoryError) or is_oom_error(error)):
+    if is_out_of_memory(error):
         memory = f", {result.peak_memory:,.0f} MiB at most before" if result.peak_memory else ""
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         batch = f"batch={result.config['batch']}"
         return End("oom", f"out of memory with {batch}{memory}: take a smaller batch ({said})")
     return None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Lightning knows most of the sentences that say so; not those of Apple's GPUs and of cuBLAS."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = isinstance(error, RuntimeError) and ("out of memory" in str(error) or "ALLOC_FAILED" in str(error))
+    return said or (isinstance(error, Exception) and is_oom_error(error))
 
 
 def stopped(error: BaseException) -> End:
@@ -116,18 +125,25 @@ def said_by_another(folder: Path) -> End | None:
     return None if result.status == "running" else End(result.status, str(result.reason), result.exit_code)
 
 
-def tell_of_failure(result: RunResult, folder: Path) -> None:
-    """In a further process of a run: the first one waits for it, and may be ended before it can say what happened."""
+def tell_of_failure(result: RunResult, folder: Path) -> bool:
+    """In a further process of a run: the first one waits for it, and may be ended before it can say what happened.
+
+    Returns:
+        Whether the first one does not know, and waits until this one has ended.
+    """
     if result.status not in ("failed", "oom"):  # signals and divergence reach all of them
-        return
+        return False
     time.sleep(FIRST_SPEAKS)
     try:
         record = RunResult.read(folder)
         if record.status == "running":
             record.status, record.reason, record.exit_code = result.status, result.reason, result.exit_code
             record.write(folder)
+            return True
     except (OSError, ValueError) as error:
         say(f"{folder / FILE_NAME} cannot say so: {error}")
+        return True
+    return False
 
 
 def wait_for_first(folder: Path) -> None:
@@ -141,11 +157,18 @@ def wait_for_first(folder: Path) -> None:
         time.sleep(0.1)
 
 
+def end_after_first() -> None:
+    """In a thread of a further process: where the first one was killed, this one may wait for it, holding its GPU."""
+    while os.getppid() == PARENT:
+        time.sleep(1.0)
+    time.sleep(FIRST_ENDS)
+    os._exit(1)
+
+
 def write_or_say(result: RunResult, folder: Path) -> None:
     """Write the record; where that fails, the numbers are one line on the error output, and the exit code is not 0."""
     if not is_first_process():
-        tell_of_failure(result, folder)
-        if result.exit_code:
+        if not tell_of_failure(result, folder) and result.exit_code:
             wait_for_first(folder)
         return
     try:

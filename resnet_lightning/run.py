@@ -18,7 +18,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import LambdaCallback
 
 from resnet_lightning import hardware
-from resnet_lightning.attempt import Attempt, End, end_of, said_by_another, write_or_say
+from resnet_lightning.attempt import Attempt, End, end_after_first, end_of, said_by_another, write_or_say
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch, check_devices
 from resnet_lightning.config import Config, ConfigError, conf_folder, plain_settings
@@ -115,10 +115,12 @@ def attempt(config: Config, folder: Path, result: RunResult) -> RunResult:
         ConfigError: as ``run``.
         OSError: the record cannot be written; nothing has been trained.
     """
-    this = Attempt(folder, result)
+    this, stop = Attempt(folder, result), StopOnSignal()
     write(result, folder)
+    if not hardware.is_first_process():
+        threading.Thread(target=end_after_first, daemon=True).start()
     try:
-        with StopOnSignal() as stop:
+        with stop:
             train_and_test(config, folder, result, stop, this)
         result.status, result.exit_code = "done", 0
     except ConfigError as error:
@@ -132,6 +134,8 @@ def attempt(config: Config, folder: Path, result: RunResult) -> RunResult:
     finally:
         result.seconds = this.seconds
         write_or_say(result, folder)
+        if result.exit_code:
+            stop.end_others()
     if hardware.is_first_process():
         if result.exit_code == 0:
             drop_older(folder)

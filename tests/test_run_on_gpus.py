@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from resnet_lightning import build, hardware
+from resnet_lightning.attempt import end_of
 from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult
 from resnet_lightning.run import bits_depend_on, run
@@ -64,3 +65,21 @@ def test_a_cpu_is_left_as_it_is(settings, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     build.build_trainer(settings(*TINY, "accelerator=cpu"), tmp_path, "32", [])
     assert torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GiB, other allocations: 1.00 GiB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        MemoryError(),
+    ],
+)
+def test_no_memory_is_no_memory_whoever_says_it(error):
+    """Such a job is not tried again, and its row says what to do."""
+    assert end_of(error, RunResult("running", [], {"batch": 128}, 0)).status == "oom"
+    assert (
+        end_of(RuntimeError("CUDA error: device-side assert triggered"), RunResult("running", [], {"batch": 1}, 0))
+        is None
+    )

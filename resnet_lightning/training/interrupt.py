@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -12,7 +14,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from resnet_lightning.hardware import is_first_process
 from resnet_lightning.text import tell
 
-AGREE_EVERY = 20  # steps between two exchanges in a run of several processes
+AGREE_SECONDS = 1.0  # between two exchanges in a run of several processes,
+AGREE_STEPS = 20  # or as many steps, where these are short
 
 
 class Interrupted(Exception):
@@ -37,6 +40,8 @@ class StopOnSignal(Callback):
         self.received: int | None = None
         self._training = False
         self._previous: dict[int, Any] = {}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._steps, self._exchange_at, self._since = 0, 1, time.monotonic()
 
     def __enter__(self) -> "StopOnSignal":
         if threading.current_thread() is threading.main_thread():
@@ -47,8 +52,18 @@ class StopOnSignal(Callback):
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
 
+    def end_others(self) -> None:
+        """Where this process ends early: the further ones may wait for it, for half an hour, holding their GPUs."""
+        for process in self._processes:
+            process.kill()
+        self._processes.clear()  # Lightning watches this list, and would end us as well
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._processes = getattr(trainer.strategy.launcher, "procs", [])
+
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.received is not None:
+            self.end_others()
             os._exit(128 + signum)
         self.received = signum
         if not self._training:
@@ -56,19 +71,29 @@ class StopOnSignal(Callback):
         if is_first_process():
             tell(f"\n{signal.Signals(signum).name}: stopping after this step; once more stops at once.")
 
-    def _stop(self, trainer: Trainer, batch_idx: int) -> None:
+    def _stop(self, trainer: Trainer, now: bool = False) -> None:
         """Raise if a signal has come; several processes exchange it now and then, so that all stop at one step."""
         if trainer.world_size > 1:
-            if batch_idx % AGREE_EVERY:
+            self._steps += 1
+            if self._steps < self._exchange_at and not now:
                 return
-            signum = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
-            self.received = int(trainer.strategy.reduce(signum, reduce_op="max")) or None
+            self._exchange(trainer)
         if self.received is not None:
             self._training = False
             raise Interrupted(self.received)
 
+    def _exchange(self, trainer: Trainer) -> None:
+        """Tell each other of signals, and of the seconds of a step: all have to agree on when to do so again."""
+        seconds = (time.monotonic() - self._since) / self._steps
+        told = torch.tensor([float(self.received or 0), seconds], device=trainer.strategy.root_device)
+        signum, seconds = trainer.strategy.reduce(told, reduce_op="max").tolist()
+        self.received = int(signum) or None
+        steps = AGREE_SECONDS / max(seconds, AGREE_SECONDS / AGREE_STEPS)
+        self._steps, self._exchange_at, self._since = 0, max(1, int(steps)), time.monotonic()
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training = True
+        self._steps, self._exchange_at, self._since = 0, 1, time.monotonic()
         self._take_sigterm()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -81,13 +106,13 @@ class StopOnSignal(Callback):
             signal.signal(signal.SIGTERM, self._handle)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop(trainer, batch_idx=0)  # the last exchange may have been before the signal
+        self._stop(trainer, now=True)  # the last exchange may have been before the signal
         self._training = False
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._stop(trainer, batch_idx)
+        self._stop(trainer)
 
     def on_validation_batch_end(
         self,
@@ -98,4 +123,4 @@ class StopOnSignal(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._stop(trainer, batch_idx)
+        self._stop(trainer)

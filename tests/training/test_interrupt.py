@@ -1,7 +1,10 @@
-"""Signals that come late."""
+"""Signals that come late, and processes that wait for one that has ended."""
 
 import os
 import signal
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -31,3 +34,34 @@ def test_signal_after_the_last_step_is_obeyed(tmp_path):
         )  # fmt: skip
         trainer.fit(classifier, loader, loader)
     assert caught.value.exit_code == 130 and len(classifier.history) == 1
+
+
+def test_the_other_processes_of_a_run_that_ends_early_are_ended():
+    """With NCCL they would wait for half an hour where nobody comes."""
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
+    processes, stop = [other], StopOnSignal()
+    trainer = SimpleNamespace(strategy=SimpleNamespace(launcher=SimpleNamespace(procs=processes)))
+    stop.setup(trainer, None, "fit")
+    stop.end_others()
+    assert other.wait(timeout=20) != 0
+    assert processes == []  # Lightning ends the first process where one of these has failed
+
+
+FURTHER = """
+import threading, time
+from resnet_lightning import attempt
+attempt.FIRST_ENDS = 0.1
+threading.Thread(target=attempt.end_after_first, daemon=True).start()
+print("ready", flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_process_whose_first_one_was_killed_ends():
+    first = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]])\n"
+         "time.sleep(100)", FURTHER], stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert first.stdout.readline() == "ready\n"
+    first.kill()
+    first.communicate(timeout=60)  # until the further process has closed its output too
