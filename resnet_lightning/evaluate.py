@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 
+from resnet_lightning.text import exit_with
 from resnet_lightning.use.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
 
 FORM = "python -m resnet_lightning.evaluate RUN [key=value ...]"
@@ -21,7 +22,8 @@ with a reliability diagram) and the most confident mistakes, printed and written
 NOTES = """\
 data=, data.*, augment= and augment.* are those of training; what is not said is as the run had it, augmentation is off
 and the normalisation that of the run. Classes of other data are matched by name. data=folder takes
-<data.root>/test/<class>/*, or <data.root>/<class>/* where there is no test/."""
+<data.root>/test/<class>/*, or <data.root>/<class>/* where there is no test/. Images are taken as they are; dark digits
+on white paper, which predict inverts for a network of MNIST, invert yourself."""
 
 
 @dataclass
@@ -58,4 +60,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -4,6 +4,8 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,17 @@ import torch
 from resnet_lightning.config import SLOT, ConfigError, DeviceLost, device_count
 
 LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+@contextmanager
+def float32_throughout() -> Iterator[None]:
+    """Convolutions on GPUs multiply as a run of ``precision=32`` does, not with 10 bits of the mantissa (TF32)."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def is_first_process() -> bool:

@@ -91,7 +91,7 @@ def pick_precision(asked: str, trained: Trained) -> str:
 
 
 def caution(subject: Subject, split: str, selection: str, overrides: Sequence[str]) -> str:
-    """Why the numbers are too good, where the images had a part in making the network; empty where they had none."""
+    """Why the numbers are too good, where images had a part in making the network, and ``split`` does not say so."""
     if not subject.own:
         return ""
     if split == "val" and any(text.startswith(OTHER_SPLIT) for text in overrides):
@@ -125,18 +125,20 @@ def predict(trained: Trained, subject: Subject, batch: int, tta: str, precision:
     if subject.augment is not None:
         preprocessing = Augment(subject.augment, trained.augment.mean, trained.augment.std)
     generator = stream(trained.config.seed, 0, "evaluation")
+    autocast = torch.autocast(device.type, TYPES.get(precision), enabled=precision in TYPES)
     found = []
-    with torch.autocast(device.type, TYPES.get(precision), enabled=precision in TYPES):
-        for part in tqdm(list(batches(len(subject.labels), batch)), unit="batch", leave=False, disable=None):
-            images = subject.images[part].to(device)
-            if subject.augment is None:
-                pixels = preprocessing.plain(images)
-            else:
-                draws = torch.rand(len(images), preprocessing.draws, generator=generator)
-                pixels = preprocessing(images, draws.to(device))
-            views = [pixels, pixels.flip(3)] if tta == "flip" else [pixels]
+    for part in tqdm(list(batches(len(subject.labels), batch)), unit="batch", leave=False, disable=None):
+        images = subject.images[part].to(device)
+        if subject.augment is None:
+            pixels = preprocessing.plain(images)
+        else:
+            draws = torch.rand(len(images), preprocessing.draws, generator=generator)
+            pixels = preprocessing(images, draws.to(device))
+        views = [pixels, pixels.flip(3)] if tta == "flip" else [pixels]
+        # the network alone: the matrices of the augmentation are float32 in a run too
+        with hardware.float32_throughout(), autocast:
             logits = torch.stack([trained.network(view).float() for view in views]).mean(dim=0)
-            found.append(logits.softmax(dim=1).cpu())
+        found.append(logits.softmax(dim=1).cpu())
     return torch.cat(found)
 
 

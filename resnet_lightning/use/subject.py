@@ -50,7 +50,9 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     ((_, settings),) = compose_all([*overrides, *inherited(trained.config, asked)], multirun=False).jobs
     data = settings.data if "data" in asked else kept(trained.config.data, settings.data, asked)
     scale = 1.0 if "data" in asked else trained.config.scale
-    own = data.name == trained.config.data.name and (data.name != "folder" or are_of_the_run(data, trained))
+    own = data.name == trained.config.data.name
+    if own and data.name == "folder" and {"data", "data.root"} & asked:
+        own = are_of_the_run(data, trained)
     if data.name in KNOWN:  # before 170 MB are downloaded
         match_classes(KNOWN[data.name], trained.classes)
     augment = None
@@ -71,10 +73,11 @@ def inherited(config: Config, asked: set[str]) -> list[str]:
 
 
 def are_of_the_run(data: DataConfig, trained: Trained) -> bool:
-    """Whether a folder has the images of the run, wherever it is by now."""
-    if not (Path(data.root) / "train").is_dir():
-        return False
-    return cache.load(data).digest == trained.result.data.get("digest")
+    """Whether a folder that the user names has the images of the run, at the size that these had there."""
+    digest = trained.result.data.get("digest")
+    if digest is None or not (Path(data.root) / "train").is_dir():
+        return digest is None
+    return bool(cache.load(replace(data, image_size=trained.config.data.image_size)).digest == digest)
 
 
 def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfig:

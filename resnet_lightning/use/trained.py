@@ -16,6 +16,7 @@ from torch import Tensor
 from resnet_lightning.checks import check
 from resnet_lightning.config import AugmentConfig, ColorJitterConfig, Config, DataError
 from resnet_lightning.data.augment import Augment
+from resnet_lightning.hardware import float32_throughout, pick_accelerator
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.presets import defaults, typed
 from resnet_lightning.result import FILE_NAME, RunResult
@@ -52,7 +53,9 @@ class Trained:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) uint8 images, in batches, to (N, classes) float32 logits on the CPU."""
-        parts = [self.network(self.augment.plain(part.to(self.device))).float().cpu() for part in images.split(BATCH)]
+        with float32_throughout():
+            pixels = (self.augment.plain(part.to(self.device)) for part in images.split(BATCH))
+            parts = [self.network(batch).float().cpu() for batch in pixels]
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
 
     def probabilities(self, images: Tensor) -> Tensor:
@@ -87,8 +90,6 @@ def load(run: str | Path, accelerator: str = "cpu") -> Trained:
         ConfigError: there is no such run.
         DataError: its record or its weights are missing or damaged.
     """
-    from resnet_lightning.hardware import pick_accelerator
-
     folder, result, why = find_run(run)
     if result.status != "done":
         said = f"{result.status}; these are the weights of epoch {result.best_epoch}, the best so far"

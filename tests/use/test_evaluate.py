@@ -11,9 +11,12 @@ import torch
 from PIL import Image
 
 from resnet_lightning.evaluate import main
+from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.result import RunResult
 from resnet_lightning.run import run as train
 from resnet_lightning.use.calibration import expected_calibration_error, reliability, wilson
+from resnet_lightning.use.subject import read_subject
+from resnet_lightning.use.trained import load
 from tests.conftest import TINY
 
 
@@ -76,6 +79,7 @@ def test_images_of_a_scaled_down_run_are_its_own(settings, tmp_path):
     [
         ("test", [], "The test set selected the epoch: these numbers are too good."),
         ("test", ["data=mnist"], "The test set selected the epoch: these numbers are too good."),
+        ("test", ["data.image_size=32"], "The test set selected the epoch: these numbers are too good."),
         ("test", ["data=folder", "data.root=MINE"], ""),
         ("validation", [], ""),
         ("validation", ["split=val"], "These images selected the epoch: these numbers are a little too good."),
@@ -92,6 +96,38 @@ def test_numbers_that_are_too_good_are_said_to_be(
     assert main([str(run), *(text.replace("MINE", str(folder)) for text in arguments)]) == 0
     out = capsys.readouterr().out
     assert said in out and ("too good" in out) == bool(said)
+
+
+def test_a_folder_of_the_run_is_its_own_at_any_size_and_in_any_place(settings, folder, tmp_path):
+    """Only another folder that the user names may hold other images."""
+    for split in ("train", "test"):
+        shutil.copytree(folder, tmp_path / "set" / split)
+    shutil.copytree(tmp_path / "set", tmp_path / "copy")
+    shutil.copytree(tmp_path / "set", tmp_path / "other")
+    next((tmp_path / "other" / "test").rglob("*.png")).unlink()
+    shape = ("data=folder", "data.image_size=16", "data.val_size=0.2", "model=resnet10", "model.widths=[4,4,4]")
+    config = settings(*shape, "epochs=1", "batch=20", "accelerator=cpu", f"data.root={tmp_path / 'set'}")
+    train(config, tmp_path / "run", [], {})
+    trained = load(tmp_path / "run")
+    own = {text: read_subject(trained, "test", text.split()).own for text in (
+        "", "data.image_size=24", f"data.root={tmp_path / 'copy'}",
+        f"data.root={tmp_path / 'copy'} data.image_size=24", f"data.root={tmp_path / 'other'}",
+    )}  # fmt: skip
+    assert list(own.values()) == [True, True, True, True, False], own
+
+
+def test_the_network_alone_computes_in_half_precision(run, monkeypatch):
+    """As in training: matrices of an augmentation in bfloat16 would move images by parts of a pixel."""
+    seen = []
+
+    def spy(network, images):
+        seen.append((images.dtype, torch.is_autocast_enabled("cpu"), torch.backends.cudnn.allow_tf32))
+        return forward(network, images)
+
+    forward = ResNet.forward
+    monkeypatch.setattr(ResNet, "forward", spy)
+    assert main([str(run), "split=val", "precision=bf16", "augment.rotation=30", "augment.color_jitter.hue=0.1"]) == 0
+    assert set(seen) == {(torch.float32, True, False)} and torch.backends.cudnn.allow_tf32
 
 
 def test_mirror_images_and_rotation_change_the_answer(run):
