@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from resnet_lightning.config import identity
+from resnet_lightning.config import CHOICES, identity
 from resnet_lightning.result import RunResult
 
 Value = str | int | float | bool | None
@@ -35,19 +35,21 @@ def settings_of(key: str, runs: Sequence[Known]) -> list[Value]:
     """Value of a key in each run, given its overrides and its record.
 
     A job that still waits has no record, one that fell at once none of its choices. What it does not set itself is
-    what its other seeds have, else the runs that do not set it either, if these have all the same.
+    what its other seeds have, else the runs of the same choices (each optimizer has its learning rate) that do not set
+    it either, if these have all the same.
     """
     values = [setting(key, *run) for run in runs]
     silent = [key not in overrides and is_silent(key, result) for overrides, result in runs]
-    told: dict[frozenset[tuple[str, str]] | str, dict[str, Value]] = defaultdict(dict)
+    told: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, Value]] = defaultdict(dict)
     for value, unknown, (overrides, result) in zip(values, silent, runs, strict=True):
         if result is not None and not unknown:
-            told[but_seed(overrides)][comparable(value)] = value
+            told["seeds", but_seed(overrides)][comparable(value)] = value
             if key not in overrides:
-                told["not set"][comparable(value)] = value
+                told["choices", chosen(overrides)][comparable(value)] = value
 
     def inferred(overrides: dict[str, str]) -> Value:
-        found = (told[peers] for peers in (but_seed(overrides), "not set") if peers in told)
+        known = (("seeds", but_seed(overrides)), ("choices", chosen(overrides)))
+        found = (told[peers] for peers in known if peers in told)
         return next((value for values in found if len(values) == 1 for value in values.values()), UNKNOWN)
 
     return [
@@ -66,6 +68,10 @@ def is_silent(key: str, result: RunResult | None) -> bool:
 
 def but_seed(overrides: dict[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset((key, value) for key, value in overrides.items() if key != "seed")
+
+
+def chosen(overrides: dict[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset((key, value) for key, value in overrides.items() if key in CHOICES)
 
 
 def parse(text: str) -> Value:

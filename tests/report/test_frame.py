@@ -93,6 +93,14 @@ def test_a_seed_that_waits_is_a_seed_of_its_setting(sweep):
     assert [len(group.runs) for group in read_comparison(sweep).groups] == [2, 2]
 
 
+def test_a_job_that_waits_has_no_default_of_another_optimizer(sweep):
+    """Adam's learning rate is not that of SGD."""
+    rows = {"a": ["optimizer=adam"], "b": ["optimizer=momentum"], "c": ["optimizer=momentum", "lr=0.01"]}
+    write_plan(sweep, rows)
+    write_run(sweep / "b", lr=0.1, optimizer="momentum", overrides=rows["b"])
+    assert [run.settings["lr"] for run in read_comparison(sweep).runs] == ["?", 0.1, 0.01]
+
+
 def test_a_job_that_fell_before_its_first_record_is_a_seed_of_its_setting(sweep):
     normal = {"model": "resnet18", "data": "mnist", "augment": "normalize"}
     write_run(sweep / "a", choices=normal, overrides=["seed=0"], **{"augment.rotation": 0})
