@@ -1,5 +1,6 @@
 """Train a ResNet, sweep it over every device you own, and get the comparison tables and plots."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["ImageClassifier", "ImageDataModule", "ResNet", "load"]
+
+# GPU numbers are those of nvidia-smi, in every process: Lightning sets this too, but after CUDA has numbered them.
+os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
 # Imported when first asked for (PEP 562): torch takes seconds, and --help or a mistyped key must not wait for it.
 _HOMES = {

@@ -59,6 +59,10 @@ def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         if precision == "32":
             torch.backends.cudnn.allow_tf32 = False  # else convolutions multiply with 10 bits of the mantissa
+        if config.compile:  # else the faster of two kernels is taken, which may sum in another order the next time
+            from torch._inductor import config as inductor  # takes seconds to import
+
+            inductor.deterministic = True
     return Trainer(
         accelerator=kind,
         devices=config.devices,

@@ -80,7 +80,9 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 def bare_step(config: Config, network: nn.Module, images: Tensor, labels: Tensor, precision: str) -> Callable[[], None]:
     """Forward, loss, backward and the optimizer of the settings on one batch that stays where it is."""
-    optimizer = build_optimizer(network, config.optimizer, 1e-4, config.weight_decay)  # so slow that noise stays finite
+    fused = (images.device.type, precision) != ("mps", "16")  # as in a run
+    # so slow that noise stays finite
+    optimizer = build_optimizer(network, config.optimizer, 1e-4, config.weight_decay, fused)
     scaler = torch.amp.GradScaler(images.device.type, enabled=precision == "16")
 
     def step() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -105,9 +106,15 @@ class TrainLoader(Loader):
         return share.pin_memory() if pinned else share  # with gaps in it, it would be copied to memory that is not
 
 
+@cache
+def copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all passes: memory that was freed in a stream is kept for that stream."""
+    return torch.cuda.Stream(device)
+
+
 def copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """Gather, pin and copy the next batch to the GPU in a thread and a stream of their own while a step runs."""
-    stream = torch.cuda.Stream(device)
+    stream = copy_stream(device)
 
     def fetch() -> Batch | None:
         batch = next(batches, None)

@@ -1,4 +1,4 @@
-"""``batchnorm=reestimated``: the statistics of BatchNorm are taken anew before every evaluation.
+"""``batchnorm=reestimated``: the statistics of BatchNorm are taken anew before every validation.
 
 While a network trains, BatchNorm normalises with the statistics of the batch, and keeps a running average of them for
 evaluation. At a large constant learning rate the weights move faster than the average follows, and the accuracy of an
@@ -8,8 +8,9 @@ more and give the statistics that belong to the weights of the moment (Izmailov 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -29,8 +30,15 @@ class ReestimateBatchNorm(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, ImageClassifier)
-        with trainer.precision_plugin.forward_context(), counters_on_the_host(pl_module.evaluated):
+        network = pl_module.evaluated
+        with trainer.precision_plugin.forward_context(), counters_on_the_host(network), uncompiled(network):
             update_bn(self.data.plain_training_images(IMAGES), pl_module.evaluated)
+
+
+def uncompiled(network: nn.Module) -> AbstractContextManager[object]:
+    """``update_bn`` lets every layer divide by its counter: a compiler would make hundreds of small graphs of that."""
+    compiled = getattr(network, "_compiled_call_impl", None) is not None
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 @contextmanager

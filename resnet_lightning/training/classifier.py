@@ -11,8 +11,9 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from resnet_lightning.checks import WORDS, choose
 from resnet_lightning.data.loader import Batch
-from resnet_lightning.presets import preset
+from resnet_lightning.presets import check_limit, preset
 from resnet_lightning.randomness import stream_seed
 from resnet_lightning.training.averaging import Following, follower_of
 from resnet_lightning.training.metrics import Tally
@@ -75,6 +76,9 @@ class ImageClassifier(LightningModule):
         self.lr = float(self.optimizer_options["lr"] if lr is None else lr)
         self.weight_decay = float(self.optimizer_options["weight_decay"] if weight_decay is None else weight_decay)
         self.label_smoothing, self.seed = label_smoothing, seed
+        for key in ("label_smoothing", "ema"):
+            check_limit(key, getattr(self, key))
+        choose("tta", tta, WORDS["tta"])
         self.epoch_lr = self.lr  # of the first step of the epoch
         self.schedule_epochs = schedule_epochs
         self.history: list[dict[str, Any]] = []  # a row an epoch; see end_epoch
@@ -185,7 +189,9 @@ class ImageClassifier(LightningModule):
         return logits
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        fused = not self.trainer.gradient_clip_val  # Lightning does not clip the gradients of a fused optimizer
+        # Lightning does not clip the gradients of a fused optimizer, on Apple's GPUs torch does not unscale them
+        scaled_on_mps = self.device.type == "mps" and self.trainer.precision == "16-mixed"
+        fused = not (self.trainer.gradient_clip_val or scaled_on_mps)
         optimizer = build_optimizer(self.network, self.optimizer_options, self.lr, self.weight_decay, fused)
         steps = int(self.trainer.estimated_stepping_batches)
         epochs = self.schedule_epochs or int(self.trainer.max_epochs or 1)

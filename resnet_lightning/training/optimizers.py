@@ -51,7 +51,7 @@ def build_optimizer(
     if fused and algorithm in FUSED and not {"foreach", "differentiable", "dampening"} & extra.keys():
         extra = {"fused": True, **extra}
     optimizer: Optimizer = algorithm(groups, lr=lr, **extra)
-    if extra.get("fused") and extra.get("momentum"):
+    if extra.get("fused") and extra.get("momentum") and not extra.get("dampening"):  # it damps no first step
         optimizer.register_step_pre_hook(begin_at_rest)
     return optimizer
 

@@ -1,5 +1,7 @@
 """Optimizers get the right parameters; schedules have the right shape."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -87,8 +89,9 @@ def test_a_first_step_that_is_skipped_leaves_nothing_behind(settings, new_memory
     torch.testing.assert_close(*weights)
 
 
-def test_dampening_is_that_of_the_ordinary_step(settings):
-    options = {**settings("optimizer=momentum").optimizer, "dampening": 0.5}
+@pytest.mark.parametrize("more", [{}, {"fused": True}])
+def test_dampening_is_that_of_the_ordinary_step(settings, more):
+    options = {**settings("optimizer=momentum").optimizer, "dampening": 0.5, **more}
     layer = torch.nn.Linear(1, 1, bias=False)
     optimizer, before = build_optimizer(layer, options, 0.1, 0.0), layer.weight.item()
     layer.weight.grad = torch.ones(1, 1)
@@ -107,6 +110,23 @@ def test_gradients_are_clipped(settings, network, precision, tmp_path):
     trainer.fit(ImageClassifier(network, 10, "sgd", "constant", lr=10.0, weight_decay=0.0), DataLoader(data, 16))
     change = torch.cat([p.detach().flatten() for p in network.parameters()]) - before
     assert change.norm().item() == pytest.approx(10 * 1e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize(("device", "precision", "fused"), [("mps", "16-mixed", False), ("mps", "32-true", True)])
+def test_what_is_scaled_on_an_apple_gpu_is_unscaled(network, monkeypatch, device, precision, fused):
+    """Torch's fused step leaves the gradients there as large as ``GradScaler`` has made them."""
+    trainer = SimpleNamespace(gradient_clip_val=None, precision=precision, estimated_stepping_batches=9, max_epochs=1)
+    monkeypatch.setattr(ImageClassifier, "trainer", trainer)
+    monkeypatch.setattr(ImageClassifier, "device", torch.device(device))
+    optimizer = ImageClassifier(network, 10).configure_optimizers()["optimizer"]
+    assert bool(optimizer.defaults["fused"]) == fused
+
+
+@pytest.mark.parametrize("wrong", [{"tta": "Flip"}, {"ema": 1.0}, {"label_smoothing": -0.1}])
+def test_impossible_values_from_python_are_one_sentence(network, wrong):
+    ((key, value),) = wrong.items()
+    with pytest.raises(ConfigError, match=f"{key}={value} is "):
+        ImageClassifier(network, 10, **wrong)
 
 
 def test_weight_decay_spares_biases_and_batchnorm(settings, network):
