@@ -53,6 +53,7 @@ def read_config(settings: DictConfig) -> Config:
     config = cast(Config, OmegaConf.to_object(settings))
     complete_stem(config)
     check(config)
+    check_name("model.name", config.model.name)  # not in ``check``, which is for the longer name of a record too
     config.model.name = model_name(config.model)
     return config
 
@@ -174,7 +175,6 @@ def check(config: Config) -> None:
     for name in logger_names(config.logger):
         choose("logger", name, LOGGERS)
     check_name("name", config.name)
-    check_name("model.name", config.model.name)
     check_devices(config.devices, config.batch)
     check_launcher(config.launcher)
     check_optimizer(config.optimizer)

@@ -142,3 +142,12 @@ def test_settings_that_do_not_fit_are_one_sentence(trained_run, tmp_path, key, v
 def test_package_is_imported_without_torch():
     code = "import sys, resnet_lightning as r; early = 'torch' in sys.modules; r.ResNet; sys.exit(early)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_network_of_many_stages_is_loaded_under_its_long_name(settings, tmp_path):
+    """The name in the record has what differs from the file of the model; there is no room for that in a name."""
+    from resnet_lightning.checks import check
+
+    config = settings(f"model.depths={[1] * 16}".replace(" ", ""), f"model.widths={[1024] * 16}".replace(" ", ""))
+    assert len(config.model.name) > 100
+    check(config)
