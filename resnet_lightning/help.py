@@ -110,7 +110,7 @@ def sections() -> list[Section]:
         base = conf_folder() / group / "_base.yaml"
         if base.exists():
             found = [e for e in entries(base, group) if not e.key.endswith(".name")]
-            result.append(Section(f"Keys of {group}:", rows(found)))
+            result.append(Section(f"Keys of {group} (default: where the chosen file sets no other):", rows(found)))
         else:
             result.append(Section(f"Keys of {group}, by option:", [option_row(group, name) for name in options(group)]))
     experiments = [(f"experiment={name}", "", experiment_head(name)) for name in options("experiment")]
