@@ -163,7 +163,7 @@ def test_help_names_every_key_with_its_default_and_meaning(command):
             assert re.search(rf"(^| ){re.escape(key)} ", text), key
     for group in config.GROUPS:
         assert ", ".join(help.options(group)) in text
-    assert "bf16 where the hardware computes in it" in text
+    assert "CPUs with AMX or AVX512-BF16, else 32" in text
 
 
 def test_every_flat_key_has_a_meaning():
