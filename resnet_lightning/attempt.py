@@ -136,14 +136,13 @@ def tell_of_failure(result: RunResult, folder: Path) -> bool:
     time.sleep(FIRST_SPEAKS)
     try:
         record = RunResult.read(folder)
-        if record.status == "running":
-            record.status, record.reason, record.exit_code = result.status, result.reason, result.exit_code
-            record.write(folder)
-            return True
+        if record.status != "running":
+            return False
+        record.status, record.reason, record.exit_code = result.status, result.reason, result.exit_code
+        record.write(folder)
     except (OSError, ValueError) as error:
         say(f"{folder / FILE_NAME} cannot say so: {error}")
-        return True
-    return False
+    return True
 
 
 def wait_for_first(folder: Path) -> None:

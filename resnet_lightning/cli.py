@@ -41,7 +41,7 @@ from resnet_lightning.config import (
 from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
 from resnet_lightning.resume import with_resumed
 from resnet_lightning.sweep.grid import expand, swept_keys
-from resnet_lightning.text import drop_output, file_error
+from resnet_lightning.text import file_error, tell
 
 codes: list[int] = []  # exit codes of what Hydra has run in this process
 ELSEWHERE = ("slurm", "ray")  # launchers that run jobs on other machines
@@ -294,10 +294,7 @@ def without_bases() -> Iterator[None]:
 
 
 def show_help() -> int:
-    try:
-        print(help_text(), flush=True)
-    except BrokenPipeError:  # head has read enough
-        drop_output()
+    tell(help_text())
     return 0
 
 
