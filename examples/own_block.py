@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from resnet_lightning import ImageClassifier, ImageDataModule, ResNet
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
-from resnet_lightning.models.resnet import BLOCKS, BasicBlock
+from resnet_lightning.models.blocks import BasicBlock
+from resnet_lightning.models.resnet import BLOCKS
 
 
 class SqueezeExcitation(BasicBlock):

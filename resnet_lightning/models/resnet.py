@@ -12,62 +12,11 @@ from torch import Tensor, nn
 from resnet_lightning.checks import WORDS, choose, fill_stem
 from resnet_lightning.config import Config, ConfigError, ModelConfig, StemConfig
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
-from resnet_lightning.models.convolutions import Conv1x1, Conv3x3
+from resnet_lightning.models.blocks import BasicBlock, Bottleneck
 from resnet_lightning.presets import check_limit, preset, typed
 
-
-def shortcut(channels_in: int, channels_out: int, stride: int) -> nn.Sequential | None:
-    """Projection where the shape changes (option B of the paper), nothing where it stays."""
-    if stride == 1 and channels_in == channels_out:
-        return None
-    return nn.Sequential(Conv1x1(channels_in, channels_out, stride), nn.BatchNorm2d(channels_out))
-
-
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut: (N, channels_in, H, W) -> (N, width, H / stride, W / stride)."""
-
-    expansion = 1
-
-    def __init__(self, channels_in: int, width: int, stride: int, activation: str) -> None:
-        super().__init__()
-        self.conv1 = Conv3x3(channels_in, width, stride)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.relu = ACTIVATIONS[activation]()
-        self.conv2 = Conv3x3(width, width)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = shortcut(channels_in, width, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        return cast(Tensor, self.relu(out + identity))
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolution and a shortcut: (N, channels_in, H, W) -> (N, 4 * width, H / stride, W / stride)."""
-
-    expansion = 4
-
-    def __init__(self, channels_in: int, width: int, stride: int, activation: str) -> None:
-        super().__init__()
-        self.conv1 = Conv1x1(channels_in, width)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = Conv3x3(width, width, stride)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = Conv1x1(width, width * self.expansion)
-        self.bn3 = nn.BatchNorm2d(width * self.expansion)
-        self.relu = ACTIVATIONS[activation]()
-        self.downsample = shortcut(channels_in, width * self.expansion, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        return cast(Tensor, self.relu(out + identity))
-
-
+# Each is made from (channels_in, width, stride, activation) and gives width * ``expansion`` channels; its projection of
+# the identity is called ``downsample``.
 BLOCKS: dict[str, type[BasicBlock] | type[Bottleneck]] = {"basic": BasicBlock, "bottleneck": Bottleneck}
 
 
@@ -178,11 +127,21 @@ def initialize(network: ResNet, stem_activation: str, activation: str) -> None:
 
 
 def start_as_identity(network: ResNet) -> None:
-    """The last BatchNorm of every block starts at 0 (Goyal et al. 2017, arXiv:1706.02677)."""
-    for module in network.modules():
-        if isinstance(module, (BasicBlock, Bottleneck)):
-            last = module.bn3 if isinstance(module, Bottleneck) else module.bn2
-            nn.init.zeros_(last.weight)
+    """The last BatchNorm of every block, not that of its projection, starts at 0 (Goyal et al. 2017, arXiv:1706.02677).
+
+    Raises:
+        ConfigError: a block has none.
+    """
+    for stage in network.stages:
+        for block in network.get_submodule(stage).children():
+            if isinstance(block, nn.BatchNorm2d):  # of norm_after_block
+                continue
+            names = [name for name, part in block.named_modules() if isinstance(part, nn.BatchNorm2d)]
+            names = [name for name in names if not name.startswith("downsample")]
+            if not names:
+                kind = type(block).__name__
+                raise ConfigError(f"model.zero_init_residual=true is not possible: {kind} has no BatchNorm for it.")
+            nn.init.zeros_(cast(nn.BatchNorm2d, block.get_submodule(names[-1])).weight)
 
 
 def describe_stages(model: ModelConfig) -> Sequence[str]:

@@ -4,8 +4,10 @@ import pytest
 import torch
 import torchvision
 
+from resnet_lightning.config import ConfigError
 from resnet_lightning.help import options
-from resnet_lightning.models.resnet import BasicBlock, Bottleneck, ResNet
+from resnet_lightning.models.blocks import BasicBlock, Bottleneck
+from resnet_lightning.models.resnet import BLOCKS, ResNet
 from resnet_lightning.models.summary import multiply_accumulates, parameter_count
 
 
@@ -95,6 +97,32 @@ def test_zero_init_residual_makes_every_block_the_identity(build):
     network = build("model.zero_init_residual=true").eval()
     features = torch.randn(2, 64, 8, 8).relu()
     assert torch.equal(network.layer1(features), features)
+
+
+class GatedBlock(BasicBlock):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.bn2 = torch.nn.Sequential(self.bn2, torch.nn.Sigmoid())
+
+
+class BareBlock(torch.nn.Conv2d):
+    expansion = 1
+
+    def __init__(self, channels_in, width, stride, activation):
+        super().__init__(channels_in, width, 3, stride, padding=1)
+
+
+def test_zero_init_residual_finds_the_last_norm_of_a_block_of_ones_own(monkeypatch):
+    monkeypatch.setitem(BLOCKS, "own", GatedBlock)
+    changes = {"block": "own", "zero_init_residual": True, "norm_after_block": True}
+    network = ResNet.from_name("resnet10", num_classes=10, **changes)
+    started = [
+        name for name, parameter in network.named_parameters() if not parameter.any() and name.endswith("weight")
+    ]
+    assert started == [f"layer{stage}.0.bn2.0.weight" for stage in (1, 2, 3)]
+    monkeypatch.setitem(BLOCKS, "own", BareBlock)
+    with pytest.raises(ConfigError, match="BareBlock has no BatchNorm"):
+        ResNet.from_name("resnet10", num_classes=10, **changes)
 
 
 def test_dropout_drops_features_in_training_only(build):
