@@ -47,7 +47,21 @@ def exit_with(code: int) -> NoReturn:
         sys.stdout.flush()
     except OSError:
         drop_output()
+    if code and is_one_of_several():
+        with suppress(OSError):
+            sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
+
+
+def is_one_of_several() -> bool:
+    """Whether this process has a connection to others of its run.
+
+    Where it ends alone, NCCL closes the connection only together with them: at its end, Python would wait for processes
+    that wait for this one.
+    """
+    torch = sys.modules.get("torch")
+    return bool(torch and torch.distributed.is_available() and torch.distributed.is_initialized())
 
 
 def file_error(error: OSError, place: str = "A file") -> str:

@@ -123,7 +123,8 @@ def copied_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Bat
         with torch.cuda.stream(stream):
             return batch.map(lambda tensor: tensor.pin_memory().to(device, non_blocking=True))
 
-    with ThreadPoolExecutor(max_workers=1) as worker:
+    # the device of a thread is the first one: to go back to its stream would take memory there
+    with ThreadPoolExecutor(max_workers=1, initializer=torch.cuda.set_device, initargs=(device,)) as worker:
         coming = worker.submit(fetch)
         while (batch := coming.result()) is not None:
             current = torch.cuda.current_stream(device)

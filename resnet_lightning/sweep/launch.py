@@ -12,7 +12,7 @@ from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
 from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, write_plan
 from resnet_lightning.sweep.pool import Pool
-from resnet_lightning.sweep.process import fork_server
+from resnet_lightning.sweep.process import preload
 from resnet_lightning.sweep.slots import Slot, make_slots
 from resnet_lightning.text import count, tell
 
@@ -107,14 +107,6 @@ def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots
     text += f", {done} finished before" if done else ""
     text += f", {lacking} for devices that this machine does not have" if lacking else ""
     tell(f"{text}, {len(waiting)} to run, {slots} at a time")
-
-
-def preload() -> None:
-    """Let the fork server import torch while the data are made ready."""
-    from multiprocessing import forkserver
-
-    fork_server()
-    forkserver.ensure_running()
 
 
 def prepare_data(configs: Sequence[Config]) -> None:

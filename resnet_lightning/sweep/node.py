@@ -17,6 +17,7 @@ from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.outcome import forget_old_record, settle
 from resnet_lightning.sweep.plan import Job
 from resnet_lightning.sweep.process import end_group, end_with_launcher
+from resnet_lightning.text import exit_with
 
 GRACE = 15.0  # seconds between asking a job to stop and ending it; SLURM itself waits 30 by default
 LOOK_EVERY = 0.2  # seconds
@@ -107,4 +108,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main())

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, may_be_of_the_gpu, not_started, settle
 from resnet_lightning.sweep.plan import Job, single_run
-from resnet_lightning.sweep.process import JobProcess, fork_server
+from resnet_lightning.sweep.process import JobProcess, process_context
 from resnet_lightning.sweep.slots import Slot
 from resnet_lightning.text import file_error, tell
 
@@ -76,7 +76,7 @@ class Pool:
         self, folder: Path, slots: Sequence[Slot], timeout: float | None, retries: int, watcher: Watcher
     ) -> None:
         self.folder, self.slots, self.timeout, self.retries, self.watcher = folder, slots, timeout, retries, watcher
-        self.context = fork_server()
+        self.context = process_context()
         self.running: dict[int, JobProcess] = {}  # number of the job -> process
         self.stop_signal: int | None = None
         self._timed_out: set[int] = set()

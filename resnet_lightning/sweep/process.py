@@ -1,8 +1,9 @@
 """One job, one fresh process: started from a fork server that has imported torch already.
 
 The server touches no GPU and starts no threads, so that each job gets its own CUDA_VISIBLE_DEVICES before any CUDA
-call. In the process runs the command of the single run, with the ``sys.argv`` of the single run: further processes that
-Lightning starts for several devices start this job, not the sweep.
+call. On a Mac each job imports torch itself: Apple's GPU does not work in a forked process (pytorch #178037). In the
+process runs the command of the single run, with the ``sys.argv`` of the single run: further processes that Lightning
+starts for several devices start this job, not the sweep.
 """
 
 import faulthandler
@@ -14,19 +15,33 @@ import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 
 from resnet_lightning.config import SLOT
 from resnet_lightning.sweep.slots import Slot
 
+START_METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
 PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "matplotlib.pyplot"]
 
 
-def fork_server() -> ForkServerContext:
+Context = ForkServerContext | SpawnContext
+
+
+def process_context() -> Context:
+    if START_METHOD == "spawn":
+        return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     return context
+
+
+def preload() -> None:
+    """Let the fork server, where there is one, import torch while the data are made ready."""
+    from multiprocessing import forkserver
+
+    if process_context().get_start_method() == "forkserver":
+        forkserver.ensure_running()
 
 
 class JobProcess:
@@ -37,12 +52,14 @@ class JobProcess:
         log: file that takes its output; what is in it stays.
     """
 
-    def __init__(self, context: ForkServerContext, arguments: list[str], slot: Slot, log: Path) -> None:
+    def __init__(self, context: Context, arguments: list[str], slot: Slot, log: Path) -> None:
         self.slot = slot
         self.asked_to_stop: float | None = None  # when
         log.parent.mkdir(parents=True, exist_ok=True)
         child_end, self._alive = context.Pipe(duplex=False)
-        self.process: ForkServerProcess = context.Process(target=run_job, args=(arguments, slot, str(log), child_end))
+        self.process: ForkServerProcess | SpawnProcess = context.Process(
+            target=run_job, args=(arguments, slot, str(log), child_end)
+        )
         self.process.start()  # waits until the server has imported what it preloads
         self.started = time.monotonic()
         child_end.close()

@@ -95,6 +95,9 @@ class StopOnSignal(Callback):
         self._training = True
         self._steps, self._exchange_at, self._since = 0, 1, time.monotonic()
         self._take_sigterm()
+        if self._previous and hasattr(trainer.fit_loop.epoch_loop, "_broadcast_sigterm_tensor"):
+            # Lightning's own exchange of signals, whose handler is not there any more: in every step it waits for a GPU
+            trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._take_sigterm()

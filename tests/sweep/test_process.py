@@ -30,10 +30,12 @@ def gone(pid: int, seconds: float = 10) -> bool:
     return not alive(pid)
 
 
-def test_processes_of_a_fallen_job_end_with_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_processes_of_a_fallen_job_end_with_it(method, tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "START_METHOD", method)
     monkeypatch.setattr(process, "run_job", leave_child)
     monkeypatch.setattr(process, "PRELOAD", [])
-    job = process.JobProcess(process.fork_server(), [], Slot("cpu", None, (), 1), tmp_path / "job.log")
+    job = process.JobProcess(process.process_context(), [], Slot("cpu", None, (), 1), tmp_path / "job.log")
     job.close()
     assert job.exit_code == 1 and gone(int((tmp_path / "job.log").read_text()))
 
@@ -60,7 +62,7 @@ def test_job_whose_gpu_is_gone_does_not_train_on_the_cpu(sweep, monkeypatch):
     monkeypatch.setattr(process, "PRELOAD", [])
     where = sweep.place / "run"
     arguments = [*(item for item in sweep.settings if item != "accelerator=cpu"), f"hydra.run.dir={where}"]
-    job = process.JobProcess(process.fork_server(), arguments, slot, sweep.place / "job.log")
+    job = process.JobProcess(process.process_context(), arguments, slot, sweep.place / "job.log")
     job.close()
     said = (sweep.place / "job.log").read_text()
     assert (

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_lightning.training.classifier import ImageClassifier
@@ -65,3 +66,28 @@ def test_a_process_whose_first_one_was_killed_ends():
     assert first.stdout.readline() == "ready\n"
     first.kill()
     first.communicate(timeout=60)  # until the further process has closed its output too
+
+
+ENDS_ALONE = """
+import atexit, sys, time
+import torch
+from resnet_lightning.text import exit_with
+torch.distributed.init_process_group("gloo", init_method=sys.argv[1], rank=0, world_size=1)
+atexit.register(time.sleep, 100)  # as NCCL, whose connection is closed by all processes together
+exit_with(int(sys.argv[2]))
+"""
+
+
+def test_one_of_several_processes_ends_alone_where_it_has_failed(tmp_path):
+    """Python's end would close the connection to processes that wait for this one."""
+    command = [sys.executable, "-c", ENDS_ALONE, f"file://{tmp_path}/store"]
+    assert subprocess.run([*command, "3"], timeout=60, check=False).returncode == 3
+
+
+def test_lightnings_exchange_of_signals_in_every_step_is_none():
+    """It waits for the GPU; ours is once a second."""
+    loop = SimpleNamespace(_broadcast_sigterm_tensor=lambda: pytest.fail("exchanged"))
+    with StopOnSignal() as stop:
+        stop.on_train_start(SimpleNamespace(fit_loop=SimpleNamespace(epoch_loop=loop)), None)
+        loop._broadcast_sigterm_tensor()
+    assert hasattr(_TrainingEpochLoop, "_broadcast_sigterm_tensor")  # else the name is another one by now
