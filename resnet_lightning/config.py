@@ -176,9 +176,13 @@ def logger_names(logger: Any) -> list[str]:
 PLACE = ("name", "logger", "data.root", "threads", "launcher", "reference", "dry_run", "log_every", "log_style")
 
 
+# Data sets that hold the same images wherever they are read, by their checksums. Others hold what is in their root.
+PUBLISHED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
+
+
 def is_place(key: str, data: object) -> bool:
-    """Whether a setting says where or how a run happens; the images of ``data=folder`` are what its root holds."""
-    return key in PLACE and not (key == "data.root" and data == "folder")
+    """Whether a setting says where or how a run happens; the root of a user's own images says what they are."""
+    return key in PLACE and (key != "data.root" or data in PUBLISHED)
 
 
 # Settings that there were not at first, each with the value at which a run computes what it did without them. They are
@@ -215,14 +219,19 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
             if isinstance(value, dict):
                 walk(value, f"{name}.")
             else:
-                flat[name] = value
+                flat[name] = normal(name, value)
 
     walk(settings, "")
-    if isinstance(flat.get("devices"), list):  # which GPUs they are is a place
-        flat["devices"] = len(flat["devices"])
-    if isinstance(flat.get("data.root"), str):  # a folder of images, however it is written
-        flat["data.root"] = os.path.normpath(flat["data.root"])
     return {name: value for name, value in flat.items() if name not in ADDED or value != ADDED[name]}
+
+
+def normal(key: str, value: Any) -> Any:
+    """A setting as all runs have it that compute the same."""
+    if key == "devices" and isinstance(value, list):  # which GPUs they are is a place
+        return len(value)
+    if key == "data.root" and isinstance(value, str):  # a folder of images, however it is written
+        return os.path.normpath(value)
+    return value
 
 
 def config_hash(settings: dict[str, Any]) -> str:

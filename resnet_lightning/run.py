@@ -21,7 +21,7 @@ from resnet_lightning import hardware
 from resnet_lightning.attempt import Attempt, End, end_after_first, end_of, said_by_another, write_or_say
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch, check_devices
-from resnet_lightning.config import Config, ConfigError, conf_folder, plain_settings
+from resnet_lightning.config import PUBLISHED, Config, ConfigError, conf_folder, plain_settings
 from resnet_lightning.data.cache import refuse_other_images
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.lock import hold
@@ -103,7 +103,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         git_commit=COMMIT,
     )
     with hold(folder, "choose another folder") if hardware.is_first_process() else nullcontext():
-        if config.data.name == "folder":
+        if config.data.name not in PUBLISHED:
             refuse_other_images(config.data, digest_before(folder), folder)
         return attempt(config, folder, result)
 

@@ -18,7 +18,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_lightning.config import ConfigError, DataConfig, DataError
+from resnet_lightning.config import PUBLISHED, ConfigError, DataConfig, DataError
 from resnet_lightning.data.sources import SPLITS, Bytes, Source, open_source
 from resnet_lightning.result import atomic_write
 
@@ -55,7 +55,7 @@ def load(config: DataConfig) -> DataSet:
     with FileLock(folder.with_name(f"{config.name}.lock")):  # of all sizes: they share the downloaded files
         manifest = read_manifest(folder)
         source = None
-        if manifest is None or config.name == "folder":  # a user's folder may have changed since
+        if manifest is None or config.name not in PUBLISHED:  # a user's own images may have changed since
             source = open_source(config.name, Path(config.root), config.image_size)
         if source and (manifest is None or manifest["fingerprint"] != source.fingerprint):
             build(source, folder, config.image_size)
@@ -68,7 +68,7 @@ def is_at_hand(config: DataConfig) -> bool:
     """Whether ``load`` would need no download."""
     if config.name == "mnist":
         return True
-    if config.name == "folder":
+    if config.name not in PUBLISHED:
         return Path(config.root).is_dir()
     return read_manifest(cache_folder(config)) is not None
 
@@ -79,7 +79,7 @@ def cache_folder(config: DataConfig) -> Path:
     beside = root / "resnet_lightning_cache"
     if writable(beside):
         return beside / name
-    if config.name == "folder":  # roots share the user's cache, folders of the same size must not
+    if config.name not in PUBLISHED:  # roots share the user's cache, what is in them must not
         name += "_" + hashlib.sha256(str(root).encode()).hexdigest()[:12]
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet_lightning" / name
 
@@ -197,7 +197,7 @@ def refuse_other_images(config: DataConfig, digest: str | None, place: Path) -> 
     Raises:
         ConfigError: the images have changed. Where they are gone, nobody can tell, and a finished run needs none.
     """
-    if config.name != "folder" or digest is None:
+    if config.name in PUBLISHED or digest is None:
         return
     try:
         now = load(config).digest

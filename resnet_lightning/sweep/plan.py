@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet_lightning.config import Config, config_hash, is_place, plain_settings
+from resnet_lightning.config import PUBLISHED, Config, config_hash, is_place, plain_settings
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, atomic_write, status_in
@@ -76,8 +76,7 @@ def plan_jobs(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]]) -> lis
     Raises:
         ConfigError: a folder holds a run with other settings.
     """
-    # of a file that may be somebody else's: names, never a way out of the folder
-    planned_before = [job["folder"] for job in read_plan(folder).jobs if Path(job["folder"]).name == job["folder"]]
+    planned_before = [job["folder"] for job in read_plan(folder).jobs]
     on_disk = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     own = [name for name in planned_before if name in on_disk]  # rather than a copy that somebody has put beside it
     existing = {digest_of(name): name for name in (*planned_before, *on_disk, *own)}
@@ -103,7 +102,7 @@ def refuse_other_images(folder: Path, jobs: Sequence[Job]) -> None:
     """
     from resnet_lightning.data import cache  # imports torch
 
-    own = {images_of(vars(job.config.data)): job.config.data for job in jobs if job.config.data.name == "folder"}
+    own = {images_of(vars(job.config.data)): job.config.data for job in jobs if job.config.data.name not in PUBLISHED}
     seen = set()
     for path in sorted(folder.glob(f"*/{FILE_NAME}")) if own else ():
         try:

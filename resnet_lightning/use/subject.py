@@ -11,7 +11,7 @@ from torch import Tensor
 
 from resnet_lightning.checks import nearest
 from resnet_lightning.cli import compose_all
-from resnet_lightning.config import AugmentConfig, Config, ConfigError, DataConfig
+from resnet_lightning.config import PUBLISHED, AugmentConfig, Config, ConfigError, DataConfig
 from resnet_lightning.data import cache
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES, decode, images_below, labelled_files
@@ -51,7 +51,7 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     data = settings.data if "data" in asked else kept(trained.config.data, settings.data, asked)
     scale = 1.0 if "data" in asked else trained.config.scale
     own = data.name == trained.config.data.name
-    if own and data.name == "folder" and {"data", "data.root"} & asked:
+    if own and data.name not in PUBLISHED and {"data", "data.root"} & asked:
         own = are_of_the_run(data, trained)
     if data.name in KNOWN:  # before 170 MB are downloaded
         match_classes(KNOWN[data.name], trained.classes)
@@ -73,9 +73,9 @@ def inherited(config: Config, asked: set[str]) -> list[str]:
 
 
 def are_of_the_run(data: DataConfig, trained: Trained) -> bool:
-    """Whether a folder that the user names has the images of the run, at the size that these had there."""
+    """Whether a root that the user names has the images of the run, at the size that these had there."""
     digest = trained.result.data.get("digest")
-    if digest is None or not (Path(data.root) / "train").is_dir():
+    if digest is None or (data.name == "folder" and not (Path(data.root) / "train").is_dir()):
         return digest is None
     return bool(cache.load(replace(data, image_size=trained.config.data.image_size)).digest == digest)
 

@@ -1,6 +1,7 @@
 """The cache: made once, checked at every start, made anew when it or its source is not what it was."""
 
 import errno
+import hashlib
 import json
 import multiprocessing
 import os
@@ -12,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from resnet_lightning.config import ConfigError, DataConfig, is_place
 from resnet_lightning.data import cache
+from resnet_lightning.data.sources import in_memory
 
 
 @pytest.fixture
@@ -138,3 +141,42 @@ def test_manifest_names_its_files_with_checksums(folder_data):
         f"{split}_{what}.npy" for split in ("train", "test") for what in ("images", "labels")
     }
     assert all(len(digest) == 64 for _, digest in manifest["files"].values())
+
+
+@pytest.fixture
+def own_format(monkeypatch):
+    """A reader of ``<root>/<split>.npy``, as a user adds one for files of another format."""
+
+    def open_source(name, root, image_size):
+        splits = {split: np.load(root / f"{split}.npy") for split in ("train", "test")}
+        fingerprint = hashlib.sha256(b"".join(map(np.ndarray.tobytes, splits.values()))).hexdigest()
+        labelled = {split: (images, np.arange(len(images)) % 2) for split, images in splits.items()}
+        return in_memory(fingerprint, ["one", "two"], labelled)
+
+    monkeypatch.setattr(cache, "open_source", open_source)
+
+    def make(root, brightness):
+        root.mkdir(exist_ok=True)
+        for split in ("train", "test"):
+            np.save(root / f"{split}.npy", np.full((4, 8, 8, 3), brightness, np.uint8))
+        return DataConfig("own", str(root), 8, None, None, 0, 0, None)
+
+    return make
+
+
+def test_files_of_an_own_format_may_change_like_a_folder_of_images(own_format, tmp_path):
+    config = own_format(tmp_path / "a", 1)
+    before = cache.load(config)
+    own_format(tmp_path / "a", 2)
+    assert cache.load(config).train.images.unique().tolist() == [2]
+    with pytest.raises(ConfigError, match="holds a run on other images"):
+        cache.refuse_other_images(config, before.digest, tmp_path)
+
+
+def test_roots_of_an_own_format_share_no_cache(own_format, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "writable", lambda folder: False)
+    for brightness in (1, 2):
+        config = own_format(tmp_path / str(brightness), brightness)
+        assert cache.load(config).train.images.unique().tolist() == [brightness]
+    assert not is_place("data.root", "own") and is_place("data.root", "cifar10")
