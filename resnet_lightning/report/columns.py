@@ -5,14 +5,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from resnet_lightning.config import CHOICES, identity
+from resnet_lightning.config import ADDED, CHOICES, PUBLISHED, identity, is_place, normal
 from resnet_lightning.result import RunResult
 
 Value = str | int | float | bool | None
 Known = tuple[dict[str, str], RunResult | None]  # of a run: its overrides as the user wrote them, and its record
 ABSENT = "-"  # in the place of a setting that a run does not have, as Adam has no momentum
 UNKNOWN = "?"  # of a job that waits
-NOT_SETTINGS = ("name", "experiment", "seed", "threads")  # no columns: seeds are folded, others are places
+NOT_SETTINGS = ("experiment", "seed")  # no columns: an experiment is other settings, seeds are folded
 DEFAULT_COLUMNS = ("model", "data")  # where nothing differs
 
 
@@ -24,11 +24,12 @@ def setting(key: str, overrides: dict[str, str], result: RunResult | None) -> Va
         value: Any = result.config
         for part in key.split("."):
             value = value.get(part, ABSENT) if isinstance(value, dict) else ABSENT
+        value = ADDED.get(key, ABSENT) if value == ABSENT else value
         if isinstance(value, dict):  # a group without a recorded choice
             value = overrides.get(key, value.get("name"))
         if value not in (None, ABSENT) or key not in overrides:
-            return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
-    return parse(overrides[key]) if key in overrides else None
+            return as_text(normal(key, value))
+    return as_text(normal(key, parsed(overrides[key]))) if key in overrides else None
 
 
 def settings_of(key: str, runs: Sequence[Known]) -> list[Value]:
@@ -74,28 +75,37 @@ def chosen(overrides: dict[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset((key, value) for key, value in overrides.items() if key in CHOICES)
 
 
-def parse(text: str) -> Value:
-    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"relu"`` stays; a list is written as in a run's record."""
+def parsed(text: str) -> Any:
+    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"[0,1]"`` -> [0, 1], ``"relu"`` stays."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except ValueError:
         return text
+
+
+def as_text(value: Any) -> Value:
+    """A list as one text."""
     return value if isinstance(value, (str, int, float, bool, type(None))) else json.dumps(value)
 
 
-def comparable(value: Value) -> str:
+def comparable(value: Any) -> str:
     """The same for 0 (as a user writes it for a job that waits) and 0.0 or "0" (as the record of a run has it)."""
-    value = parse(value) if isinstance(value, str) else value
+    value = as_text(parsed(value) if isinstance(value, str) else value)
     return repr(float(value) if isinstance(value, int) and not isinstance(value, bool) else value)
 
 
 def swept_columns(runs: Sequence[Known]) -> list[str]:
     """Keys that somebody set and that differ between runs, in the order in which they were first set."""
-    keys = dict.fromkeys(key for overrides, _ in runs for key in overrides if key not in NOT_SETTINGS)
-    if "data.root" in keys and not any(setting("data.name", *run) == "folder" for run in runs):
-        del keys["data.root"]
+    keys = dict.fromkeys(key for run in runs for key in run[0] if key not in NOT_SETTINGS and not is_place_of(key, run))
     differing = [key for key in keys if len(set(map(comparable, settings_of(key, runs)))) > 1]
     return differing or [key for key in DEFAULT_COLUMNS if any(setting(key, *run) is not None for run in runs)]
+
+
+def is_place_of(key: str, run: Known) -> bool:
+    """Whether a key says where or how this run happens; the data of a job without a record are what it names."""
+    overrides, result = run
+    data = setting("data.name", *run) if result is not None else overrides.get("data", PUBLISHED[0])
+    return is_place(key, data) or is_place(key.partition(".")[0], data)
 
 
 def unnamed_columns(columns: Sequence[str], runs: Sequence[Known]) -> list[str]:
@@ -113,8 +123,9 @@ def unnamed_columns(columns: Sequence[str], runs: Sequence[Known]) -> list[str]:
                 same = json.dumps([comparable(column[position]) for column in values.values()])
                 alike.setdefault(same, []).append(result)
         for group in alike.values():
-            if len({json.dumps(settings_but_seed(result), sort_keys=True) for result in group}) > 1:
-                found += [key for key in differing_parts([parts(result) for result in group]) if key not in found]
+            if differing_parts([settings_but_seed(result) for result in group]):
+                named = {*columns, *found}
+                found += [key for key in differing_parts([parts(result) for result in group]) if key not in named]
     return found
 
 
@@ -128,4 +139,4 @@ def settings_but_seed(result: RunResult) -> dict[str, Any]:
 
 def differing_parts(parts: Sequence[dict[str, Any]]) -> list[str]:
     keys = dict.fromkeys(key for part in parts for key in part)
-    return [key for key in keys if len({json.dumps(part.get(key, ABSENT), sort_keys=True) for part in parts}) > 1]
+    return [key for key in keys if len({comparable(part.get(key, ABSENT)) for part in parts}) > 1]

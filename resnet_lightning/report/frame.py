@@ -7,18 +7,18 @@ damaged or missing makes a row that says so, never an error.
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnet_lightning.config import ConfigError
+from resnet_lightning.config import ConfigError, config_hash
 from resnet_lightning.report.columns import Value, comparable, setting, settings_of, swept_columns, unnamed_columns
 from resnet_lightning.result import FILE_NAME, RunResult
 
 PLAN_FILE, REFERENCE_FILE = "sweep.json", "reference.csv"
 RECORD_TYPES: dict[str, tuple[type, ...]] = {
-    "config choices train val test model data versions": (dict,),
+    "config choices train val test train_eval model data versions": (dict,),
     "overrides epoch_seconds": (list,),
     "status selection name": (str,),
     "reason device precision started git_commit": (str, type(None)),
@@ -30,6 +30,15 @@ class Plan(NamedTuple):
 
     jobs: list[dict[str, Any]]  # {"folder", "overrides", "command"} of each, in the order of the sweep
     commands: list[str]  # with which it was started, the oldest first
+
+
+class Found(NamedTuple):
+    """What lies in the folder of a run, or where a plan has one."""
+
+    name: str
+    result: RunResult | None
+    status: str
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class Comparison:
     runs: list[Run]
     groups: list[Group]
     reference: Path | None = None  # figures of somebody else for these settings
+    repeated: int = 0  # folders that were left out: they compute what another one does
 
     @property
     def done(self) -> list[Run]:
@@ -104,7 +114,8 @@ def read_comparison(folder: Path) -> Comparison:
         for path in folder.glob(f"*/{FILE_NAME}")
         if path.parent.relative_to(folder).as_posix() not in plan
     )
-    found = [(name, *read_result(folder / name)) for name in names]
+    every = [Found(name, *read_result(folder / name)) for name in names]
+    found = one_of_each(every, plan)
     check_scale(folder, [result for _, result, _, _ in found if result])
     overrides = {name: overrides_of(result, plan.get(name, {})) for name, result, _, _ in found}
     known = [(overrides[name], result) for name, result, _, _ in found]
@@ -120,7 +131,21 @@ def read_comparison(folder: Path) -> Comparison:
         history = read_history(folder / name)
         runs.append(Run(name, settings, number, status, reason, result, history, command, overrides[name]))
     reference = folder / REFERENCE_FILE
-    return Comparison(folder, columns, runs, group_runs(runs), reference if reference.is_file() else None)
+    found_reference = reference if reference.is_file() else None
+    return Comparison(folder, columns, runs, group_runs(runs), found_reference, len(every) - len(found))
+
+
+def one_of_each(found: Sequence[Found], planned: Container[str]) -> list[Found]:
+    """Without runs that compute what another does: a copy beside a job is no further seed of it.
+
+    Those of the plan stay, else one that is done, else the first.
+    """
+    kept: dict[str, Found] = {}
+    for one in sorted(found, key=lambda one: (one.name not in planned, one.status != "done")):
+        if one.result is not None:
+            kept.setdefault(config_hash(one.result.config), one)
+    stay = {one.name for one in kept.values()}
+    return [one for one in found if one.result is None or one.name in stay or one.name in planned]
 
 
 def scale_of(result: RunResult) -> tuple[float, float]:
@@ -154,7 +179,9 @@ def read_plan(folder: Path) -> Plan:
     """What ``sweep.json`` says; nothing without a readable one."""
     try:
         plan = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
-        jobs = [{"overrides": [], "command": "", **job, "folder": str(job["folder"])} for job in plan["jobs"]]
+        listed = [{"overrides": [], "command": "", **job, "folder": str(job["folder"])} for job in plan["jobs"]]
+        # of a file that may be somebody else's: names, never a way out of the folder
+        jobs = [job for job in listed if Path(job["folder"]).name == job["folder"]]
         return Plan(jobs, [str(command) for command in plan.get("commands", [])])
     except (OSError, ValueError, KeyError, TypeError):
         return Plan([], [])

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lightning.checks import nearest
-from resnet_lightning.config import CHOICES, ConfigError
+from resnet_lightning.config import CHOICES, ConfigError, is_place
 from resnet_lightning.help import type_names
-from resnet_lightning.report.columns import NOT_SETTINGS, Value, comparable, parse, settings_of
+from resnet_lightning.report.columns import NOT_SETTINGS, Value, comparable, parsed, settings_of
 from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run
 from resnet_lightning.report.statistics import Estimate, estimate, measured
 from resnet_lightning.result import atomic_write
@@ -136,7 +136,7 @@ def check_batches(path: Path, names: list[str], lines: list[dict[str, str]]) -> 
 
 
 def check_column(path: Path, name: str) -> None:
-    if name in NOT_SETTINGS:
+    if name in NOT_SETTINGS or is_place(name, None):
         raise ConfigError(
             f"{path}: the column {name} is not possible: no run is told from another by it, seeds are folded."
         )
@@ -207,7 +207,7 @@ def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
     pairs = []
     for line, groups in fitting(comparison, reference):
         for group in groups:
-            named = {key: parse(line[key]) for key in reference.keys if line[key]}
+            named = {key: parsed(line[key]) for key in reference.keys if line[key]}
             others = {key: value for key, value in group.settings.items() if key not in reference.keys}
             ours = {metric: estimate(metric_value(run, metric) for run in group.runs) for metric in reference.metrics}
             statuses = {run.status for run in group.runs}
@@ -225,7 +225,7 @@ def fitting(comparison: Comparison, reference: Reference) -> list[tuple[dict[str
         run.name: {key: comparable(column[position]) for key, column in columns.items()}
         for position, run in enumerate(comparison.runs)
     }
-    wanted = [{key: comparable(parse(line[key])) for key in reference.keys if line[key]} for line in reference.lines]
+    wanted = [{key: comparable(line[key]) for key in reference.keys if line[key]} for line in reference.lines]
     return [
         (line, [group for group in comparison.groups if keys.items() <= values[group.runs[0].name].items()])
         for line, keys in zip(reference.lines, wanted, strict=True)

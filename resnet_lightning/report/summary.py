@@ -5,7 +5,16 @@ import math
 from collections import Counter
 
 from resnet_lightning.report.frame import Comparison, Run
-from resnet_lightning.report.labels import ON_TEST, STATUS, clean, distinct, setting_text, shorten, value_text
+from resnet_lightning.report.labels import (
+    ON_TEST,
+    STATUS,
+    clean,
+    distinct,
+    setting_text,
+    shorten,
+    value_text,
+    without_validation,
+)
 from resnet_lightning.report.statistics import (
     SIGNIFICANT,
     Effect,
@@ -20,9 +29,10 @@ from resnet_lightning.report.statistics import (
 )
 from resnet_lightning.text import count
 
+# that of the difference of independent test sets; all are tested on the same images, whose difficulty they share
+DIFFERENCE = "a difference 1.4 times as much or less"
 LISTED = 5  # settings, levels or reasons that a sentence names
 UNFINISHED = ("running", "waiting", "unavailable")  # no failures: their time has not come, or their machine
-TOO_GOOD = f"it is {ON_TEST} (no validation images were held out), so that it is too good"
 
 
 def summarise(comparison: Comparison, rows: list[Row], effects: list[Effect]) -> list[str]:
@@ -38,7 +48,7 @@ def summarise(comparison: Comparison, rows: list[Row], effects: list[Effect]) ->
         sentences += what_effects_are(comparison, effects)
         sentences += speed_ups(rows)
         sentences += noise(comparison, rows, best)
-    return sentences + failures(comparison.runs) + unfinished(comparison.runs)
+    return sentences + failures(comparison.runs) + unfinished(comparison.runs) + repeated(comparison)
 
 
 def best_setting(comparison: Comparison, rows: list[Row], best: Row) -> str:
@@ -49,13 +59,19 @@ def best_setting(comparison: Comparison, rows: list[Row], best: Row) -> str:
         f"Best of {finished:,} settings by {by} accuracy is {what}" if finished > 1 else f"Only {what} has finished"
     )
     if by == "test":
-        return (
-            f"{opening}, with a test accuracy of {percent(best.test_accuracy)} on {images(best, 'test')}; {TOO_GOOD}."
-        )
+        accuracy = f"a test accuracy of {percent(best.test_accuracy)} on {images(best, 'test')}"
+        why = without_validation(comparison)
+        return f"{opening}, with {accuracy}; it is {ON_TEST} ({why}), so that it is too good."
     val = f"{percent(best.val_accuracy)} on {images(best, 'val')}"
     return (
         f"{opening}: validation accuracy {val}, test accuracy {percent(best.test_accuracy)} on {images(best, 'test')}."
     )
+
+
+def repeated(comparison: Comparison) -> list[str]:
+    if not comparison.repeated:
+        return []
+    return [f"{count(comparison.repeated, 'folder')} left out: settings and seed are those of another one."]
 
 
 def percent(accuracy: Estimate | None) -> str:
@@ -171,7 +187,7 @@ def noise(comparison: Comparison, rows: list[Row], best: Row) -> list[str]:
 def untested(number: int, rows: list[Row], best: Row) -> str:
     """One run of a setting says nothing about how much the next would differ."""
     error = standard_error(best)
-    floor = f" The images alone leave the best test accuracy {error}, a difference 1.4 times as much." if error else ""
+    floor = f" The images alone leave the best test accuracy {error}, {DIFFERENCE}." if error else ""
     if all(row.test_accuracy is None or row.test_accuracy.n == 1 for row in rows):
         return f"Every setting has one finished run: nothing tells a difference from the noise between seeds.{floor}"
     return (

@@ -29,6 +29,7 @@ LATEX_SPECIAL = str.maketrans(
     {char: rf"\{char}" for char in "&%$#_{}"}
     | {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"}
     | {"\xa0": "~", "\xad": "", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''"}
+    | {"[": "{[}", "*": "{*}"}  # else, first in a line, they are an argument of the end of the line above
     | {"±": r"$\pm$", "≤": r"$\leq$", "…": r"\dots{}"}
 )
 
@@ -77,7 +78,7 @@ def write_csv(comparison: Comparison, rows: list[Row], path: Path) -> None:
     """Raw numbers, one line for every setting; ``_sd`` is empty for a single run, a metric nobody has is empty."""
     names = [CSV_NAMES.get(name, name) for name in ESTIMATES]
     columns = [f"{name}_{part}" for name in names for part in ("mean", "sd", "n")]
-    with atomic_write(path, "w", newline="", encoding="utf-8") as file:
+    with atomic_write(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file, lineterminator="\n")
         ends = ["runs", "scale", "epochs_scale", "selected_on", "p_value", "note", "status", "reason"]
         writer.writerow([*comparison.columns, "best", *columns, *ends])
@@ -148,7 +149,8 @@ def write_latex(comparison: Comparison, rows: list[Row], path: Path) -> None:
             r"\end{tabular}", r"\end{tabular}}"
         )
     with atomic_write(path, "w", encoding="utf-8") as file:
-        file.write(f"% needs \\usepackage{{booktabs, {'longtable' if long else 'graphicx'}}}\n{table}")
+        packages = f"\\usepackage[T1]{{fontenc}} \\usepackage{{booktabs, {'longtable' if long else 'graphicx'}}}"
+        file.write(f"% needs {packages}\n{table}")
 
 
 def latex(content: str) -> str:

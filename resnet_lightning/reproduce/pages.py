@@ -6,6 +6,7 @@ folder of pages can be committed, and copied back below ``multirun/`` its sweeps
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from resnet_lightning.report.frame import PLAN_FILE, REFERENCE_FILE, Comparison,
 from resnet_lightning.report.labels import setting_text
 from resnet_lightning.report.statistics import compare
 from resnet_lightning.reproduce.remaining import finished, remaining
-from resnet_lightning.result import FILE_NAME, atomic_write
+from resnet_lightning.result import FILE_NAME, RunResult, atomic_write
 from resnet_lightning.sweep.plan import COMMANDS_FILE
 from resnet_lightning.text import count
 
@@ -26,8 +27,8 @@ RUN_FILES = (FILE_NAME, "metrics.csv", "curves.png")
 PICTURES = ("curves.png", "confusion_matrix.png", "predictions.png")
 FOOTNOTE = (
     "Times are those of scaled-down runs, scaled up, on each machine that has some, of older commits too and beside "
-    "other work; *about*: partly from the speed of other networks there. A device that sustains 10 TFLOP/s takes 100 s "
-    "for a PFLOP."
+    "other work; *about*: partly from the speed of other networks there. Fewer test images "
+    "than in full are not scaled up. A device that sustains 10 TFLOP/s takes 100 s for a PFLOP."
 )
 FEW = 7  # runs of which each shows its own curves, as the reports do
 
@@ -62,7 +63,14 @@ def write_pages(sweeps: Path, folder: Path) -> list[Path]:
     for name in (name for text in texts.values() for name in text.experiments):
         for sweep in sweeps_of(name, sweeps):
             copy_sweep(sweep, folder / sweep.name)
-    pages = {folder / f"{key}.md": page(text, folder) for key, text in texts.items()}
+    runs = [
+        result
+        for text in texts.values()
+        for name in text.experiments
+        for sweep in sweeps_of(name, folder)
+        for result in finished(sweep)
+    ]
+    pages = {folder / f"{key}.md": page(text, folder, runs) for key, text in texts.items()}
     pages = {folder / "README.md": contents(texts, folder), **pages}
     for path, content in pages.items():
         with atomic_write(path, "w", encoding="utf-8") as file:
@@ -138,16 +146,19 @@ def progress(sweep: Path) -> str:
     return f"{sweep.name} ({count(done, 'run') if done == planned else f'{done} of {planned} runs'})"
 
 
-def page(text: Text, folder: Path) -> str:
-    """One report as Markdown."""
+def page(text: Text, folder: Path, runs: Sequence[RunResult]) -> str:
+    """One report as Markdown.
+
+    Args:
+        runs: the finished ones of all reports.
+    """
     parts = [f"# {text.title}", text.about]
     for name in text.experiments:
         for sweep in sweeps_of(name, folder):
             parts.append(section(name, sweep))
     if len(parts) > 2:  # else there are no numbers yet
         parts += ["## What these numbers show, and what not", "\n".join(f"- {sentence}" for sentence in text.carries)]
-    others = [result for path in sorted(folder.iterdir()) if path.is_dir() for result in finished(path)]
-    left = [line for name in text.experiments for line in remaining(name, sweeps_of(name, folder), others)]
+    left = [line for name in text.experiments for line in remaining(name, sweeps_of(name, folder), runs)]
     if left:
         heads = [
             "| command | settings left | training, PFLOP | estimated time, one run after the other |",

@@ -21,7 +21,8 @@ from resnet_lightning.result import RunResult
 from resnet_lightning.text import duration
 
 SCALED_BY = ("scale", "epochs_scale", "data.test_limit")
-OF_THE_MACHINE = ("devices", "precision", "compile")  # a run with others of these is still the run of the report
+# a run with others of these is still the run of the report
+OF_THE_MACHINE = ("devices", "precision", "compile", "eval_batch", "eval_train", "traced")
 
 
 def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResult] = ()) -> list[str]:
@@ -111,8 +112,9 @@ def seconds_left(work: Mapping[str, float], scaled: Mapping[str, RunResult], oth
         scaled: scaled-down runs of some of them on a machine.
         others: all runs on that machine.
     """
-    known = [scaled[key] for key in work if key in scaled]
-    guessed = sum(size for key, size in work.items() if key not in scaled)
+    timed = {key: one for key, one in scaled.items() if one.train_seconds is not None}
+    known = [timed[key] for key in work if key in timed]
+    guessed = sum(size for key, size in work.items() if key not in timed)
     speeds = [one for one in map(speed, others) if one > 0]
     if guessed and not speeds:
         return ""

@@ -32,6 +32,7 @@ def write_run(folder: Path, accuracy: float = 0.9, status: str = "done", epochs:
     seed = settings.pop("seed", 0)
     config = {"lr": 0.1, "batch": 64, "epochs": 3, "seed": seed, **settings}
     choices = {key: str(config.pop(key, default)) for key, default in (("model", "resnet18"), ("data", "mnist"))}
+    config |= {f"{key}.name": choice for key, choice in choices.items() if f"{key}.name" not in config}
     done = {"accuracy": accuracy, "loss": 1 - accuracy, "per_class_accuracy": [accuracy] * len(CLASSES)}
     measured = {
         "train": done | {"loss": 1.2 * (1 - accuracy), "images": 54_000},

@@ -1,11 +1,14 @@
 """Folders to a comparison: what differs is a column, what is damaged is a row that says so."""
 
+import json
 import shutil
 
 import pytest
 
 from resnet_lightning.report.frame import read_comparison
 from resnet_lightning.report.labels import setting_text
+from resnet_lightning.report.statistics import compare
+from resnet_lightning.report.summary import summarise
 from tests.report.conftest import write_plan, write_run
 
 
@@ -104,7 +107,7 @@ def test_a_job_that_waits_has_no_default_of_another_optimizer(sweep):
 def test_a_job_that_fell_before_its_first_record_is_a_seed_of_its_setting(sweep):
     normal = {"model": "resnet18", "data": "mnist", "augment": "normalize"}
     write_run(sweep / "a", choices=normal, overrides=["seed=0"], **{"augment.rotation": 0})
-    write_run(sweep / "b", choices={}, overrides=["seed=1"], status="crashed", **{"augment.rotation": 0})
+    write_run(sweep / "b", choices={}, overrides=["seed=1"], seed=1, status="crashed", **{"augment.rotation": 0})
     write_run(sweep / "c", choices=normal | {"augment": "mine"}, overrides=["augment=mine"], **{"augment.rotation": 9})
     comparison = read_comparison(sweep)
     assert [group.settings["augment"] for group in comparison.groups] == ["normalize", "mine"]
@@ -179,3 +182,52 @@ def test_a_moved_sweep_is_the_same_comparison(sweep, tmp_path):
 def test_no_such_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
         read_comparison(tmp_path / "nowhere")
+
+
+def test_a_value_written_in_two_ways_is_one_column(sweep):
+    write_run(sweep / "a", **{"optimizer.momentum": 0.0})
+    write_run(sweep / "b", seed=1, **{"optimizer.momentum": 0})
+    write_run(sweep / "c", **{"optimizer.momentum": 0.9})
+    comparison = read_comparison(sweep)
+    assert comparison.columns == ["optimizer.momentum"]
+    assert [len(group.runs) for group in comparison.groups] == [2, 1]
+
+
+@pytest.mark.parametrize("place", ["log_every", "reference", "logger", "devices", "data.root"])
+def test_places_tell_no_runs_apart(sweep, place):
+    """Nor do two ways to write the same folder of images."""
+    values = {"devices": ([0], [1]), "data.root": ("cats", "./cats/")}.get(place, (1, 2))
+    own = {"data.name": "folder"} if place == "data.root" else {}
+    for seed, value in enumerate(values):
+        write_run(sweep / str(seed), seed=seed, lr=0.1, **{place: value}, **own)
+        write_run(sweep / f"other {seed}", seed=seed, lr=0.2, **{place: values[0]}, **own)
+    comparison = read_comparison(sweep)
+    assert comparison.columns == ["lr"] and [len(group.runs) for group in comparison.groups] == [2, 2]
+
+
+def test_a_record_from_before_a_setting_has_what_the_run_did(sweep):
+    write_run(sweep / "old", lr=0.1)
+    write_run(sweep / "a", seed=1, lr=0.1, ema=0.0)
+    write_run(sweep / "b", lr=0.1, ema=0.99)
+    groups = read_comparison(sweep).groups
+    assert sorted((group.settings["ema"], len(group.runs)) for group in groups) == [(0.0, 2), (0.99, 1)]
+
+
+def test_a_copy_beside_a_run_is_no_further_seed(sweep):
+    write_run(sweep / "a", lr=0.1)
+    write_run(sweep / "b", lr=0.1, seed=1)
+    shutil.copytree(sweep / "b", sweep / "a copy")
+    write_run(sweep / "b", lr=0.1, seed=1, status="failed")
+    comparison = read_comparison(sweep)
+    assert [run.name for run in comparison.runs] == ["a", "a copy"] and comparison.repeated == 1
+    assert "1 folder left out" in " ".join(summarise(comparison, compare(comparison), []))
+    (sweep / "sweep.json").write_text(json.dumps({"jobs": [{"folder": "a"}, {"folder": "b"}]}))
+    assert [run.name for run in read_comparison(sweep).runs] == ["a", "b"]
+
+
+def test_a_plan_names_no_folder_elsewhere(sweep, tmp_path):
+    write_run(sweep / "a")
+    write_run(tmp_path / "elsewhere")
+    names = ["a", "../elsewhere", str(tmp_path / "elsewhere")]
+    (sweep / "sweep.json").write_text(json.dumps({"jobs": [{"folder": name} for name in names]}))
+    assert [run.name for run in read_comparison(sweep).runs] == ["a"]

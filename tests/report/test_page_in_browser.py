@@ -86,6 +86,8 @@ def test_what_is_as_good_as_the_best_is_marked_and_what_is_at_chance_is_not(brow
     assert "≈ not distinguishable from the best" in browser.texts("#shown")[0]
     browser.open(write(comparison_of(place, runs[3:])))
     assert browser.column(1) == ["1★", "2"] and "≈" not in browser.texts("#shown")[0]
+    browser.open(write(comparison_of(place, [runs[0], runs[-1]])))  # a run each: they are the lines of the table
+    assert "≤ chance" in browser.texts("#runs tbody tr:nth-child(2)")[0]
 
 
 @needs_chromium

@@ -56,6 +56,8 @@ def test_selected_on_test_is_said(sweep):
         sweep
     )
     assert "it is selected on test (no validation images were held out), so that it is too good" in sentences(sweep)
+    write_run(sweep / "held out", accuracy=0.8, lr=0.5)
+    assert "(2 of 3 runs held no validation images out, which favours them)" in sentences(sweep)
 
 
 def test_failures_are_counted_with_their_reasons(sweep):

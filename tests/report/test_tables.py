@@ -18,6 +18,7 @@ from tests.report.conftest import write_grid, write_run
 
 HOSTILE = r"50 % of_the #1 {a} & b~c^d $x$ \end{tabular} | *bold* <b> `code` [x](y) ü" + "\n\x1b[31m 漢字 …"
 DOCUMENT = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
 \usepackage{booktabs, longtable, graphicx}
 \begin{document}
 \input{table}
@@ -183,6 +184,24 @@ def test_hostile_names_stay_in_their_cell(sweep):
     lines = list(csv.DictReader(tables.csv.splitlines(keepends=True)))
     assert lines[0]["activation"] == HOSTILE + "0"
     assert tables.latex.count(r"\end{tabular}") == 1
+
+
+def test_a_list_that_begins_a_line_of_latex_is_no_argument_of_the_line_above(sweep):
+    write_run(sweep / "a", **{"model.depths": [1, 1]})
+    write_run(sweep / "b", **{"model.depths": [2, 2]})
+    assert "\n{[}2, 2] &" in Tables(sweep).latex
+
+
+def test_a_name_that_is_no_text_is_in_the_csv_all_the_same(sweep):
+    write_run(sweep / "a", status="failed", reason="caf\udce9.png is no image")
+    assert r"caf\udce9.png" in Tables(sweep).csv
+
+
+def test_smoothed_labels_are_said(sweep):
+    write_run(sweep / "a", label_smoothing=0.0)
+    assert "smoothed" not in Tables(sweep).caption
+    write_run(sweep / "b", label_smoothing=0.1)
+    assert "train loss in training mode, of smoothed labels where there is label_smoothing" in Tables(sweep).caption
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")

@@ -124,8 +124,25 @@ def test_what_is_left_is_estimated_for_each_machine(tmp_path):
 
 
 def test_a_run_on_another_machine_is_the_run_of_the_report(tmp_path):
-    add_runs(tmp_path / FULL, composed("accelerator=cpu", "precision=32"))
+    add_runs(tmp_path / FULL, composed("accelerator=cpu", "precision=32", "eval_batch=1000", "traced=true"))
     assert remaining("r4_batch_epochs", [tmp_path / FULL]) == []
+
+
+def test_a_run_whose_time_of_training_is_unknown_is_estimated_from_others(tmp_path):
+    add_runs(tmp_path / SCALED, composed("scale=0.1", "epochs_scale=0.5"))
+    (path,) = (tmp_path / SCALED).glob("batch-64_epochs-10")
+    run = RunResult.read(path)
+    run.train_seconds = None
+    run.write(path)
+    assert " | about " in remaining("r4_batch_epochs", [tmp_path / SCALED])[0]
+
+
+def test_other_runs_in_the_folder_of_the_pages_are_left_alone(pages, tmp_path):
+    shutil.copytree(pages, tmp_path / "pages")
+    for number, config in enumerate([*composed("scale=0.1")[:1], *composed()[:1]]):
+        add_runs(tmp_path / "pages" / "outputs" / str(number), [config])
+    write_pages(tmp_path / "nothing", tmp_path / "pages")
+    assert (tmp_path / "pages" / "r4.md").read_text() == (pages / "r4.md").read_text()
 
 
 def test_pages_stand_on_copies_without_checkpoints_and_can_be_made_from_them_again(pages, tmp_path):

@@ -8,7 +8,7 @@ const RUN_LINES = page.runs.map((run, index) => ({
   settings: run.settings,
   status: run.status,
   reason: run.reason,
-  note: "",
+  note: page.rows[run.group].runs.length === 1 ? page.rows[run.group].note : "",
   nearBest: false,
   best: page.rows[run.group].best,
   runs: [run],
