@@ -50,6 +50,9 @@ def read_config(settings: DictConfig) -> Config:
     Raises:
         ConfigError: on the first setting that cannot be.
     """
+    for key in sorted(OmegaConf.missing_keys(settings)):  # the file of a model or a data set of one's own
+        group = key.partition(".")[0]
+        raise ConfigError(f"{key} is missing: a file of conf/{group} begins with `defaults: [_base]`, or has all keys.")
     config = cast(Config, OmegaConf.to_object(settings))
     complete_stem(config)
     check(config)

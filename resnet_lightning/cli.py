@@ -215,15 +215,19 @@ def explain(error: BaseException) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     in_file = COMPOSING.match(str(cause))
     if in_file:  # Hydra has put the error of OmegaConf into its own text
-        return f"conf/{in_file['file']}.yaml: {sentence(in_file['key'], in_file['text'])}"
+        return f"conf/{in_file['file']}.yaml: {sentence(in_file['key'], in_file['text'], in_file['file'])}"
     return sentence(getattr(cause, "full_key", None), str(cause).splitlines()[0])
 
 
-def sentence(key: str | None, text: str) -> str:
-    """What Hydra says of a key, in our words where we have some."""
+def sentence(key: str | None, text: str, file: str = "") -> str:
+    """What Hydra says of a key, in our words where we have some.
+
+    Args:
+        file: of ``conf/`` that has the key.
+    """
     text = text.rstrip(".")
     if key and ("not in struct" in text or " not in '" in text):
-        return unknown_key(key)
+        return unknown_key(key, file)
     if key and key.split("[")[0] in type_names():
         return wrong_type(key, text)
     if text.startswith("Ambiguous value for argument"):
@@ -241,10 +245,14 @@ def wrong_type(key: str, text: str) -> str:
     return f"{key}={value[1] if value else '...'} is not possible: it must be {article or words.get(kind, 'a text')}."
 
 
-def unknown_key(key: str) -> str:
+def unknown_key(key: str, file: str = "") -> str:
     owner = key.split(".", maxsplit=1)[0]
     files = (conf_folder() / owner).glob("*.yaml") if owner in GROUPS else ()
-    keys = {option.stem: [entry.key for entry in entries(option, owner)] for option in files}
+    keys = {
+        option.stem: [entry.key for entry in entries(option, owner)]
+        for option in files
+        if f"{owner}/{option.stem}" != file
+    }
     owners = [f"{owner}={option}" for option, known in sorted(keys.items()) if key in known]
     if owners:
         return f"{key} is a setting of {' and '.join(owners)} only."
@@ -259,12 +267,13 @@ def check_machine(jobs: Sequence[Config], elsewhere: bool) -> None:
         ConfigError: on the first job that asks for it.
     """
     from resnet_lightning.hardware import check_hardware  # imports torch
-    from resnet_lightning.training.optimizers import check_options
+    from resnet_lightning.training.optimizers import check_options, check_schedule
     from resnet_lightning.use.command import need
 
     refused: list[ConfigError] = []
     for job in jobs:
         check_options(job.optimizer)
+        check_schedule(job.scheduler)
         for name in logger_names(job.logger):
             if name in ("wandb", "mlflow"):
                 need(name, name)

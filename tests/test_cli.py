@@ -5,9 +5,11 @@ import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
 from resnet_lightning import config, help
-from resnet_lightning.cli import compose_all
+from resnet_lightning.checks import read_config
+from resnet_lightning.cli import compose_all, unknown_key
 from resnet_lightning.config import ConfigError
 from resnet_lightning.info import data_found
 
@@ -189,3 +191,14 @@ def test_help_may_be_read_in_part():
         process.stdout.close()  # as head does
         assert process.stderr.read() == ""
     assert process.returncode == 0
+
+
+def test_a_model_file_of_ones_own_that_lacks_a_key_is_one_sentence():
+    settings = OmegaConf.create({"model": {"name": "mine", "init": "???"}})
+    with pytest.raises(ConfigError, match=r"model.init is missing: a file of conf/model begins with"):
+        read_config(settings)
+
+
+def test_a_key_that_only_the_refused_file_has_is_nobodys():
+    assert unknown_key("scheduler.rise") == "scheduler.rise is a setting of scheduler=onecycle only."
+    assert unknown_key("scheduler.rise", "scheduler/onecycle").startswith("There is no setting scheduler.rise.")

@@ -17,7 +17,7 @@ from resnet_lightning.presets import check_limit, preset
 from resnet_lightning.randomness import stream_seed
 from resnet_lightning.training.averaging import Following, follower_of
 from resnet_lightning.training.metrics import Tally
-from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
+from resnet_lightning.training.optimizers import build_optimizer, build_scheduler, check_options, check_schedule
 
 LOOK_EVERY = 50  # steps between two looks at the loss on a GPU: each look waits for all work queued there
 
@@ -76,7 +76,9 @@ class ImageClassifier(LightningModule):
         self.lr = float(self.optimizer_options["lr"] if lr is None else lr)
         self.weight_decay = float(self.optimizer_options["weight_decay"] if weight_decay is None else weight_decay)
         self.label_smoothing, self.seed = label_smoothing, seed
-        for key in ("label_smoothing", "ema"):
+        check_options(self.optimizer_options)
+        check_schedule(self.scheduler_options)
+        for key in ("lr", "weight_decay", "label_smoothing", "ema"):
             check_limit(key, getattr(self, key))
         choose("tta", tta, WORDS["tta"])
         self.epoch_lr = self.lr  # of the first step of the epoch

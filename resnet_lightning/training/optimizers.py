@@ -1,4 +1,4 @@
-"""Optimizers of ``torch.optim`` and learning-rate schedules, both described by files of ``conf/``."""
+"""Optimizers and learning-rate schedules, both described by files of ``conf/``."""
 
 import inspect
 import math
@@ -10,20 +10,29 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from resnet_lightning.checks import nearest
+from resnet_lightning.checks import choose, nearest
 from resnet_lightning.config import ConfigError
 
+ALGORITHMS: dict[str, Callable[..., Optimizer]] = {
+    "SGD": torch.optim.SGD,
+    "Adam": torch.optim.Adam,
+    "AdamW": torch.optim.AdamW,
+    "RMSprop": torch.optim.RMSprop,
+    "Adadelta": torch.optim.Adadelta,
+    "ASGD": torch.optim.ASGD,
+}
 FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # these have such a kernel for every device of ours
 NOT_OPTIONS = ("name", "algorithm", "lr", "weight_decay")  # keys of conf/optimizer/*.yaml that are settings of the run
 
 
 def check_options(options: dict[str, Any]) -> None:
-    """Compare the keys of ``optimizer`` with the arguments of its torch class.
+    """Compare the keys of ``optimizer`` with the arguments of its class.
 
     Raises:
-        ConfigError: an option that the algorithm does not have.
+        ConfigError: there is no such algorithm, or it does not have such an option.
     """
-    known = set(inspect.signature(getattr(torch.optim, options["algorithm"])).parameters) - {"params"}
+    choose("optimizer.algorithm", options["algorithm"], ALGORITHMS)
+    known = set(inspect.signature(ALGORITHMS[options["algorithm"]]).parameters) - {"params"}
     for key in options.keys() - {"name", "algorithm"}:
         if key not in known:
             raise ConfigError(f"optimizer.{key} is no option of {options['algorithm']}.{nearest(key, known)}")
@@ -41,7 +50,7 @@ def build_optimizer(
     Args:
         fused: update all parameters in one pass over memory, where torch can: for Adam half the time or less.
     """
-    algorithm = getattr(torch.optim, options["algorithm"])
+    algorithm = ALGORITHMS[options["algorithm"]]
     extra = {key: value for key, value in options.items() if key not in NOT_OPTIONS}
     weights = [p for p in network.parameters() if p.ndim > 1]
     vectors = [p for p in network.parameters() if p.ndim <= 1]
@@ -50,7 +59,7 @@ def build_optimizer(
         return averaged_sgd(groups, lr, extra)
     if fused and algorithm in FUSED and not {"foreach", "differentiable", "dampening"} & extra.keys():
         extra = {"fused": True, **extra}
-    optimizer: Optimizer = algorithm(groups, lr=lr, **extra)
+    optimizer = algorithm(groups, lr=lr, **extra)
     if extra.get("fused") and extra.get("momentum") and not extra.get("dampening"):  # it damps no first step
         optimizer.register_step_pre_hook(begin_at_rest)
     return optimizer
@@ -116,6 +125,14 @@ SHAPES: dict[str, Callable[[float, float, dict[str, Any]], float]] = {
     "onecycle": _onecycle,
 }
 OF_THE_REST = ("cosine", "onecycle")  # these begin when the warm-up ends; the others count epochs from the start
+
+
+def check_schedule(options: dict[str, Any]) -> None:
+    """
+    Raises:
+        ConfigError: nothing computes a schedule of this name.
+    """
+    choose("scheduler", options["name"], SHAPES)
 
 
 def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: float, epochs: int) -> float:

@@ -12,7 +12,13 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.help import options
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.training.classifier import ImageClassifier
-from resnet_lightning.training.optimizers import build_optimizer, build_scheduler, check_options, lr_factor
+from resnet_lightning.training.optimizers import (
+    ALGORITHMS,
+    build_optimizer,
+    build_scheduler,
+    check_options,
+    lr_factor,
+)
 
 STEPS = 10  # per epoch
 
@@ -231,3 +237,31 @@ def test_asgd_goes_on_where_the_checkpoint_was_not_made(settings):
         group["capturable"] = True  # as a GPU writes it
     optimizer = stepped("cpu", options, saved)
     assert [float(state["step"]) for state in optimizer.state.values()] == [2.0, 2.0]
+
+
+class Mine(torch.optim.SGD):
+    def __init__(self, params, lr, weight_decay=0.0, nudge=1.0):
+        super().__init__(params, lr=lr, weight_decay=weight_decay)
+
+
+def test_an_optimizer_of_ones_own_needs_a_name_in_the_table(monkeypatch):
+    options = {"name": "mine", "algorithm": "Mine", "lr": 0.3, "weight_decay": 0.0, "nudge": 2.0}
+    network = torch.nn.Linear(2, 2)
+    with pytest.raises(ConfigError, match="algorithm=Mine is unknown"):
+        ImageClassifier(network, 2, options)
+    monkeypatch.setitem(ALGORITHMS, "Mine", Mine)
+    assert ImageClassifier(network, 2, options).lr == 0.3
+    assert isinstance(build_optimizer(network, options, 0.3, 0.0), Mine)
+    with pytest.raises(ConfigError, match=r"optimizer.nugde is no option of Mine. Did you mean nudge"):
+        ImageClassifier(network, 2, options | {"nugde": 1})
+
+
+def test_a_schedule_that_nothing_computes_is_refused():
+    with pytest.raises(ConfigError, match=r"scheduler=onecylce is unknown. Did you mean onecycle"):
+        ImageClassifier(torch.nn.Linear(2, 2), 2, scheduler={"name": "onecylce", "warmup": 0})
+
+
+@pytest.mark.parametrize("key", ["lr", "weight_decay"])
+def test_impossible_numbers_are_refused_from_python_too(key):
+    with pytest.raises(ConfigError, match=f"{key}=-1.0 is not possible"):
+        ImageClassifier(torch.nn.Linear(2, 2), 2, **{key: -1})
