@@ -66,8 +66,13 @@ def by_hydra(folder: Path) -> object:
 
 
 def into(folder: Path) -> str:
-    """The argument with which a run lands in this folder, quoted where a character means something to Hydra."""
-    text = str(folder)
+    """The argument with which a run lands in this folder."""
+    return with_path("hydra.run.dir", folder)
+
+
+def with_path(key: str, path: Path) -> str:
+    """``key=path``, quoted where a character means something to Hydra."""
+    text = str(path)
     if not re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
         text = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return f"hydra.run.dir={text}"
+    return f"{key}={text}"

@@ -127,7 +127,8 @@ def positive(key: str, text: str) -> float:
     except ValueError:
         value = 0
     if not 0 < value < math.inf:
-        raise ConfigError(f"{key}={text} is not possible: it must be a number above 0.")
+        kind = "a number above 0" if key == "seconds" else "a whole number from 1"
+        raise ConfigError(f"{key}={text} is not possible: it must be {kind}.")
     return value
 
 
@@ -237,6 +238,8 @@ def main(arguments: Sequence[str]) -> int:
 
         hardware.keep_freed_memory()
         config = compose(asked.settings)
+        if config.devices != 1:
+            raise ConfigError(f"devices={config.devices} is not possible: one device is measured, the first one.")
         check_machine([config], elsewhere=False)
         make_folder(asked.folder)
         hardware.set_threads(config.threads, 1)

@@ -124,7 +124,8 @@ def our_batches(images: Tensor, augment: AugmentConfig, device: torch.device, ba
 
 
 def shuffled(count: int) -> Any:
-    return torch.randperm(count).split(BATCH)
+    """Whole batches only, as ours are."""
+    return torch.randperm(count)[: count // BATCH * BATCH].split(BATCH)
 
 
 def pil(images: Tensor, augment: AugmentConfig) -> Work:

@@ -14,7 +14,9 @@ from pathlib import Path
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, rows
 from resnet_lightning.benchmark.timing import command_seconds
 from resnet_lightning.config import Config
+from resnet_lightning.hardware import pick_accelerator
 from resnet_lightning.result import RunResult
+from resnet_lightning.resume import with_path
 from resnet_lightning.sweep.slots import visible_gpus
 
 JOBS, MOST_ROUNDS = 4, 3  # a round is a minute or two
@@ -46,8 +48,7 @@ class Sweeps:
         """Seconds that it takes on one device: ours would take all."""
         gpus = visible_gpus()
         environment = os.environ | ({"CUDA_VISIBLE_DEVICES": gpus[0]} if gpus else {})
-        device = [] if gpus else ["accelerator=cpu"]
-        return command_seconds([*arguments, *SMALL, *device, *self.machine], place, environment)
+        return command_seconds([*arguments, *SMALL, *self.machine], place, environment)
 
     def fresh(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.root))
@@ -67,22 +68,24 @@ class Sweeps:
         return sum(self.run([f"seed={seed}"], place) for seed in range(self.jobs))
 
 
-def figures_of(whole: Sequence[float], kept: Sequence[Sequence[RunResult]]) -> dict[str, list[float]]:
-    """Seconds from the start of a job's process to its first step, and what a job costs besides its own time."""
+def starts_of(kept: Sequence[Sequence[RunResult]]) -> dict[str, list[float]]:
+    """Seconds from the start of a job's process to its first step."""
     starts = [[result.startup_seconds or math.nan for result in results] for results in kept]
-    trained = [sum(result.seconds or 0.0 for result in results) for results in kept]
     return {
-        "process start to first step, first job": [first for first, *_ in starts],
-        "process start to first step, later jobs (median)": [statistics.median(later) for _, *later in starts],
-        "launcher, report and imports": [
-            (seconds - jobs) / len(results) for seconds, jobs, results in zip(whole, trained, kept, strict=True)
-        ],
+        "the first job": [first for first, *_ in starts],
+        "later jobs (median)": [statistics.median(later) for _, *later in starts],
     }
+
+
+def besides(whole: Sequence[float], kept: Sequence[Sequence[RunResult]]) -> dict[str, list[float]]:
+    """Seconds of a sweep that are in no job's own time, which begins when its process has imported everything."""
+    trained = [sum(result.seconds or 0.0 for result in results) for results in kept]
+    return {"launcher, imports and report": [seconds - jobs for seconds, jobs in zip(whole, trained, strict=True)]}
 
 
 def measure_launcher(config: Config, machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
     missing: list[str] = []
-    machine = [*machine, f"data.root={Path(config.data.root).absolute()}"]
+    machine = [*machine, with_path("data.root", Path(config.data.root).absolute())]
     with tempfile.TemporaryDirectory() as folder:
         sweeps = Sweeps(Path(folder), machine, 2 if effort.quick else JOBS)
         sweeps.run(["data.test_limit=64"], sweeps.fresh())  # makes the cache of the data
@@ -91,10 +94,11 @@ def measure_launcher(config: Config, machine: list[str], effort: Effort) -> tupl
             "Hydra's basic launcher": sweeps.basic,
             "single commands": sweeps.single_commands,
         }
-        gpu = visible_gpus() and config.accelerator not in ("cpu", "mps")
-        group = f"{sweeps.jobs} small jobs on {'one GPU' if gpu else 'the CPU'}"
+        kind = pick_accelerator(config.accelerator)
+        group = f"{sweeps.jobs} small jobs on {'the CPU' if kind == 'cpu' else 'one GPU'}"
         times = interleave(group, ways, min(effort.rounds, MOST_ROUNDS), missing)
     found = rows("launcher", group, "s", times)
     if OURS in times:
-        found += rows("launcher", "a job of our launcher", "s", figures_of(times[OURS], sweeps.kept))
+        found += rows("launcher", "process start to first step of a job of ours", "s", starts_of(sweeps.kept))
+        found += rows("launcher", "a sweep of ours, besides its jobs", "s", besides(times[OURS], sweeps.kept))
     return found, missing

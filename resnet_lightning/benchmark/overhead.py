@@ -21,6 +21,7 @@ from resnet_lightning.data import cache
 from resnet_lightning.data.loader import Batch, TrainLoader
 from resnet_lightning.hardware import LIGHTNING_PRECISION
 from resnet_lightning.result import RunResult
+from resnet_lightning.resume import into, with_path
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
 
 TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]
@@ -94,7 +95,10 @@ def lightning_alone(training: OurTraining) -> Callable[[int], float]:
             enable_model_summary=False,
         )
         training.only(steps)
-        trainer.fit(module, datamodule=training.data)
+        try:
+            trainer.fit(module, datamodule=training.data)
+        except SystemExit as error:  # what Lightning makes of Ctrl-C
+            raise KeyboardInterrupt from error
         return clock.seconds / clock.steps
 
     return run
@@ -125,7 +129,7 @@ def measure_start(machine: list[str], effort: Effort) -> list[Row]:
     arguments = [*TINY, *machine, "data.train_limit=64", "data.test_limit=64", "data.val_size=64", "epochs=1"]
     for _ in range(effort.rounds):
         with tempfile.TemporaryDirectory() as folder:
-            seconds = command_seconds([*arguments, f"hydra.run.dir={folder}/run"], Path(folder))
+            seconds = command_seconds([*arguments, into(Path(folder) / "run")], Path(folder))
             result = RunResult.read(Path(folder) / "run")
         figures["whole command"].append(seconds)
         figures["process start to first step"].append(result.startup_seconds or float("nan"))
@@ -150,7 +154,7 @@ def measure_loading(name: str, config: Config, effort: Effort) -> list[Row]:
 
 
 def measure_overhead(config: Config, machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
-    machine = [*machine, f"data.root={Path(config.data.root).absolute()}"]  # the last one counts
+    machine = [*machine, with_path("data.root", Path(config.data.root).absolute())]  # the last one counts
     found: list[Row] = []
     missing: list[str] = []
     with noted("A step of a tiny network", missing), one_thread():

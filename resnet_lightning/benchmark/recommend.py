@@ -4,8 +4,10 @@ import multiprocessing
 import os
 import queue
 import shlex
+import signal
 import statistics
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,9 +22,10 @@ from resnet_lightning.benchmark.ours import compose
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, rows
 from resnet_lightning.benchmark.timing import mean_seconds, release, repetitions, torch_flags
 from resnet_lightning.benchmark.training import Prepared, Variant, device_of, precisions, prepare, variant_step
-from resnet_lightning.checks import TRAIN_IMAGES, held_out, scaled_images
+from resnet_lightning.checks import TRAIN_IMAGES, check_batch, held_out, scaled_images
 from resnet_lightning.config import Config, ConfigError
 from resnet_lightning.data import cache
+from resnet_lightning.sweep.slots import usable_cores
 from resnet_lightning.text import count
 
 WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
@@ -102,12 +105,17 @@ def best_variant(config: Config, effort: Effort) -> tuple[Variant, list[Row], li
     return best, rows("recommend", group, "images/s", figures), notes
 
 
-def training_images(config: Config) -> int:
-    """
+def data_set_size(config: Config) -> int:
+    """Training images, before the validation split.
+
     Raises:
         DataError: there is no such folder of images.
     """
-    total = TRAIN_IMAGES.get(config.data.name) or len(cache.load(config.data).train.labels)
+    return TRAIN_IMAGES.get(config.data.name) or len(cache.load(config.data).train.labels)
+
+
+def training_images(config: Config) -> int:
+    total = data_set_size(config)
     return scaled_images(config.scale, config.data.train_limit or total - held_out(config.data.val_size, total))
 
 
@@ -134,10 +142,25 @@ def best_batch(
     return best, rows("recommend", group, "images/s", figures), notes
 
 
-def job(arguments: list[str], variant: Variant, threads: int, seconds: float, begin: Any, results: Any) -> None:
-    """One of several at the same time: puts images/s, measured while the others measure too, or why there are none."""
+def job(
+    arguments: list[str],
+    variant: Variant,
+    threads: int,
+    seconds: float,
+    begin: Any,
+    results: Any,
+    cores: Sequence[int] = (),
+) -> None:
+    """One of several at the same time: puts images/s, measured while the others measure too, or why there are none.
+
+    Args:
+        cores: its own, as a job of a sweep has them on a CPU; empty = all.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that Ctrl-C ends, and with it the jobs
     hardware.keep_freed_memory()
     torch.set_num_threads(threads)
+    if cores:
+        os.sched_setaffinity(0, cores)
     try:
         config = compose(arguments)
         device = device_of(config)
@@ -163,11 +186,14 @@ def together(arguments: list[str], variant: Variant, jobs: int, threads: int, se
     context = multiprocessing.get_context("spawn")
     begin, results = context.Barrier(jobs), context.Queue()
     work = (arguments, variant, threads, seconds, begin, results)
-    processes = [context.Process(target=job, args=work, daemon=True) for _ in range(jobs)]
+    processes = [context.Process(target=job, args=(*work, own), daemon=True) for own in cores_of(jobs, threads)]
+    deadline = time.monotonic() + LONGEST
     for process in processes:
         process.start()
     try:
-        answers = [answer_of(processes, results) for _ in processes]
+        answers: list[float | str] = []
+        while len(answers) < jobs and not any(isinstance(answer, str) and answer for answer in answers):
+            answers.append(answer_of(processes, results, deadline))
     finally:
         for process in processes:
             process.kill()
@@ -177,16 +203,24 @@ def together(arguments: list[str], variant: Variant, jobs: int, threads: int, se
     return sum(map(float, answers))
 
 
-def answer_of(processes: Sequence[Any], results: Any) -> float | str:
+def cores_of(jobs: int, threads: int) -> list[tuple[int, ...]]:
+    """Those of each job, as in a sweep; none in particular for one job, or where there are too few."""
+    usable = usable_cores()
+    if jobs == 1 or jobs * threads > len(usable) or not hasattr(os, "sched_setaffinity"):
+        return [()] * jobs
+    return [tuple(usable[number * threads : (number + 1) * threads]) for number in range(jobs)]
+
+
+def answer_of(processes: Sequence[Any], results: Any, deadline: float) -> float | str:
     """The next answer; a sentence where a process ends without one, killed for its memory perhaps."""
-    for _ in range(LONGEST):
+    while time.monotonic() < deadline:
         try:
             return cast(float | str, results.get(timeout=1))
         except queue.Empty:
             killed = [process.exitcode for process in processes if process.exitcode]
             if killed:
                 return f"a job ended with exit code {killed[0]}"
-    return f"a job was not done after {LONGEST} s"
+    return f"too slow to be measured: a job was not done after {LONGEST} s"
 
 
 def shares(kind: str, cores: int, gpus: int = 1) -> list[Share]:
@@ -207,7 +241,7 @@ def best_share(
 ) -> tuple[Share, int, list[Row], list[str]]:
     """The share that is best for a sweep, the threads that are best for a single run; rows and notes."""
     group = f"{config.model.name}: jobs at the same time, images/s of all"
-    kind, cores = device_of(config).type, torch.get_num_threads()
+    kind, cores = device_of(config).type, min(torch.get_num_threads(), len(usable_cores()))
     gpus = torch.cuda.device_count() if kind == "cuda" else 1
     ways = {share: partial(together, arguments, variant, *share, effort.seconds) for share in shares(kind, cores, gpus)}
     notes: list[str] = []
@@ -246,9 +280,12 @@ def recommend(arguments: list[str], effort: Effort) -> Advice:
         arguments: settings of the run, as on the command line; a batch that they name is kept.
     """
     config = compose(arguments)
-    device, batch = device_of(config), config.batch
+    device, images = device_of(config), training_images(config)
     named = any(argument.startswith("batch=") for argument in arguments)
-    sizes = [] if named else batches(device.type, training_images(config), effort)
+    batch = config.batch if named else max(2, min(config.batch, images))
+    config = replace(config, batch=batch)
+    check_batch(config, data_set_size(config))
+    sizes = [] if named else batches(device.type, images, effort)
     variant, found, notes = best_variant(config, effort)
     release(device)
     if sizes:

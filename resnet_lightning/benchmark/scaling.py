@@ -4,7 +4,9 @@ Time is measured in turn in one process; memory, of which a process only knows t
 """
 
 import multiprocessing
+import signal
 import statistics
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -65,6 +67,7 @@ def peak_memory_of(make: Callable[[], Work], device: torch.device, threads: int)
     Raises:
         NotImplementedError: nobody tells.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the parent that Ctrl-C ends
     hardware.keep_freed_memory()
     torch.set_num_threads(threads)
     with torch_flags(of_a_run=device.type == "cuda"):
@@ -81,7 +84,7 @@ def peaks_of(
     group: str, makers: dict[str, Callable[[], Work]], device: torch.device, missing: list[str]
 ) -> dict[str, float]:
     """Peak memory of each case, in MiB."""
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    method = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"  # Apple's GPU does not survive a fork
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload(["resnet_lightning.benchmark.scaling"])
     release(device)

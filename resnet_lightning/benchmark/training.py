@@ -139,8 +139,8 @@ def peak_ways(kinds: Sequence[str], device: torch.device, effort: Effort, missin
     """GFLOP/s of ``peak_work`` in each precision; what works here."""
     ways = {}
     for precision in kinds:
-        for name, (work, operations) in peak_work(precision, device, effort.quick).items():
-            with noted(name, missing):
+        with noted(f"The peak in {precision}", missing):
+            for name, (work, operations) in peak_work(precision, device, effort.quick).items():
                 ways[name] = rate(work, operations / 1e9, effort.seconds / 3, device)
     return ways
 

@@ -29,13 +29,18 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def times(ratio: float) -> str:
+    """Two decimals, or two significant digits of less than a tenth."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
+
+
 def group_table(rows: Sequence[Row]) -> str:
     """A Markdown table: median and range of each case, and its ratio to the first, in the same round."""
     unit, first, rounds = rows[0].unit, rows[0].case, count(rows[0].rounds, "round")
     lines = [f"| {rows[0].group} | {unit} | range of {rounds} | x {first} | |", "|---|---:|---:|---:|---|"]
     for row in rows:
         spread = f"{number(row.minimum)} to {number(row.maximum)}"
-        ratio = f"{row.ratio:.2f} ({row.ratio_minimum:.2f} to {row.ratio_maximum:.2f})"
+        ratio = f"{times(row.ratio)} ({times(row.ratio_minimum)} to {times(row.ratio_maximum)})"
         ratio = "-" if math.isnan(row.ratio) else ratio
         lines.append(f"| {row.case} | {number(row.median)} | {spread} | {ratio} | {row.note} |")
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """Which settings the benchmark recommends, on figures made by hand: nothing is compiled or timed here but once."""
 
+import math
 import os
 import queue
 import shlex
@@ -17,6 +18,7 @@ from resnet_lightning.benchmark.recommend import (
     answer_of,
     batches,
     compile_note,
+    cores_of,
     fit,
     job,
     shares,
@@ -26,6 +28,7 @@ from resnet_lightning.benchmark.recommend import (
 )
 from resnet_lightning.benchmark.rounds import Effort
 from resnet_lightning.benchmark.training import Prepared, Variant, prepare
+from resnet_lightning.config import ConfigError
 
 EAGER, COMPILED = Variant("32", "channels_last", False), Variant("32", "channels_last", True)
 EFFORT = Effort(rounds=1, seconds=0.01)
@@ -102,6 +105,7 @@ def test_a_batch_that_does_not_fit_is_left_out(measured):
 
 def test_a_single_run_gets_half_of_the_cores_where_these_are_faster(measured, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(recommend, "usable_cores", lambda: list(range(4)))
     advice = measured(jobs={(1, 4): 100.0, (1, 2): 120.0, (2, 2): 200.0, (4, 2): 300.0})  # eight threads on four cores
     assert "a single run on 2 threads, a sweep as 2 jobs of 2 threads a device" in advice.lines[0]
     assert advice.commands[0].endswith(" threads=2")
@@ -150,7 +154,8 @@ def test_a_variant_that_does_not_work_is_a_sentence(settings, monkeypatch):
     assert list(ready) == [EAGER] and missing == [sentence]
 
 
-def test_a_job_that_fails_keeps_the_others_waiting_for_nothing():
+def test_a_job_that_fails_keeps_the_others_waiting_for_nothing(monkeypatch):
+    monkeypatch.setattr(recommend.signal, "signal", lambda *_: None)  # this is no process of its own
     begin, results = threading.Barrier(2), queue.Queue()
     job(["batch=1"], EAGER, 1, 0.01, begin, results)
     assert begin.broken and results.get_nowait().startswith("ConfigError: batch=1 is not possible")
@@ -159,9 +164,21 @@ def test_a_job_that_fails_keeps_the_others_waiting_for_nothing():
 
 
 def test_a_job_that_was_killed_is_not_waited_for():
-    assert answer_of([SimpleNamespace(exitcode=None), SimpleNamespace(exitcode=-9)], queue.Queue()) == (
-        "a job ended with exit code -9"
-    )
+    processes = [SimpleNamespace(exitcode=None), SimpleNamespace(exitcode=-9)]
+    assert answer_of(processes, queue.Queue(), math.inf) == "a job ended with exit code -9"
+    assert answer_of(processes, queue.Queue(), 0).startswith("too slow to be measured")
+
+
+def test_jobs_at_the_same_time_have_cores_of_their_own_as_in_a_sweep(monkeypatch):
+    monkeypatch.setattr(recommend, "usable_cores", lambda: [0, 1, 4, 5])
+    assert cores_of(2, 2) == [(0, 1), (4, 5)] and cores_of(1, 2) == [()] and cores_of(8, 1) == [()] * 8
+
+
+def test_a_folder_of_few_images_has_a_batch_that_it_can_fill(image_folder, measured):
+    few = ["data=folder", f"data.root={image_folder}", "data.image_size=16", "data.train_limit=20"]
+    assert "batch=20" in measured(*few, jobs={(1, 2): 100.0}).commands[0]
+    with pytest.raises(ConfigError, match="batch=64 is not possible: it must be at most the 20 training images"):
+        measured(*few, "batch=64", jobs={(1, 2): 100.0})
 
 
 def test_jobs_at_the_same_time_say_why_they_do_not_train():
