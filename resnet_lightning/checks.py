@@ -10,6 +10,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from resnet_lightning.config import (
+    PUBLISHED,
     AugmentConfig,
     Config,
     ConfigError,
@@ -26,7 +27,7 @@ from resnet_lightning.config import (
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh")
 ALGORITHMS = ("SGD", "Adam", "AdamW", "RMSprop", "Adadelta", "ASGD")  # of torch.optim
 BLOCKS = ("basic", "bottleneck")
-DATA_SETS = ("mnist", "fashion_mnist", "cifar10", "cifar100", "folder")
+DATA_SETS = (*PUBLISHED, "folder")
 TRAIN_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
 PRECISIONS = ("auto", "32", "bf16", "16")

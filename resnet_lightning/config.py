@@ -182,7 +182,7 @@ PUBLISHED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 
 def is_place(key: str, data: object) -> bool:
     """Whether a setting says where or how a run happens; the root of a user's own images says what they are."""
-    return key in PLACE and (key != "data.root" or data in PUBLISHED)
+    return (key in PLACE or key.partition(".")[0] in PLACE) and (key != "data.root" or data in PUBLISHED)
 
 
 # Settings that there were not at first, each with the value at which a run computes what it did without them. They are

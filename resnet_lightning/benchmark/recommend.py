@@ -25,7 +25,7 @@ from resnet_lightning.benchmark.training import Prepared, Variant, device_of, pr
 from resnet_lightning.checks import TRAIN_IMAGES, check_batch, held_out, scaled_images
 from resnet_lightning.config import Config, ConfigError
 from resnet_lightning.data import cache
-from resnet_lightning.sweep.slots import usable_cores
+from resnet_lightning.sweep.slots import own_cores, usable_cores
 from resnet_lightning.text import count
 
 WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
@@ -205,10 +205,9 @@ def together(arguments: list[str], variant: Variant, jobs: int, threads: int, se
 
 def cores_of(jobs: int, threads: int) -> list[tuple[int, ...]]:
     """Those of each job, as in a sweep; none in particular for one job, or where there are too few."""
-    usable = usable_cores()
-    if jobs == 1 or jobs * threads > len(usable) or not hasattr(os, "sched_setaffinity"):
+    if jobs == 1 or jobs * threads > len(usable_cores()) or not hasattr(os, "sched_setaffinity"):
         return [()] * jobs
-    return [tuple(usable[number * threads : (number + 1) * threads]) for number in range(jobs)]
+    return own_cores(jobs, threads)
 
 
 def answer_of(processes: Sequence[Any], results: Any, deadline: float) -> float | str:

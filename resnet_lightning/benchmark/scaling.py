@@ -6,7 +6,6 @@ Time is measured in turn in one process; memory, of which a process only knows t
 import multiprocessing
 import signal
 import statistics
-import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -28,6 +27,7 @@ from resnet_lightning.benchmark.training import (
     training_flops,
 )
 from resnet_lightning.benchmark.write import number
+from resnet_lightning.sweep.process import START_METHOD
 
 SMALL = ["model=resnet10", "model.widths=[16,32,64]", "data=cifar10"]
 # group -> (unit, case -> settings); a step is divided by its images, or by the operations where these grow
@@ -84,8 +84,7 @@ def peaks_of(
     group: str, makers: dict[str, Callable[[], Work]], device: torch.device, missing: list[str]
 ) -> dict[str, float]:
     """Peak memory of each case, in MiB."""
-    method = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"  # Apple's GPU does not survive a fork
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context(START_METHOD)
     context.set_forkserver_preload(["resnet_lightning.benchmark.scaling"])
     release(device)
     peaks = {}

@@ -105,7 +105,7 @@ def is_place_of(key: str, run: Known) -> bool:
     """Whether a key says where or how this run happens; the data of a job without a record are what it names."""
     overrides, result = run
     data = setting("data.name", *run) if result is not None else overrides.get("data", PUBLISHED[0])
-    return is_place(key, data) or is_place(key.partition(".")[0], data)
+    return is_place(key, data)
 
 
 def unnamed_columns(columns: Sequence[str], runs: Sequence[Known]) -> list[str]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from resnet_lightning.config import SLOT
 from resnet_lightning.sweep.slots import Slot
 
-START_METHOD = "spawn" if sys.platform == "darwin" else "forkserver"
+START_METHOD = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"
 PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "matplotlib.pyplot"]
 
 

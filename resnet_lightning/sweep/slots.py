@@ -109,5 +109,11 @@ def cpu_slots(launcher: LauncherConfig) -> list[Slot]:
             f"launcher.jobs_per_device={count} and launcher.threads_per_job={threads} ask for {count * threads} cores; "
             f"this machine has {len(cores)}."
         )
-    shares = [tuple(cores[number * threads : (number + 1) * threads]) for number in range(count)]
+    shares = own_cores(count, threads)
     return [Slot(f"cpu {number}", None, share, threads) for number, share in enumerate(shares)]
+
+
+def own_cores(jobs: int, threads: int) -> list[tuple[int, ...]]:
+    """Those of each of ``jobs`` at the same time."""
+    cores = usable_cores()
+    return [tuple(cores[number * threads : (number + 1) * threads]) for number in range(jobs)]

@@ -29,6 +29,7 @@ from resnet_lightning.benchmark.recommend import (
 from resnet_lightning.benchmark.rounds import Effort
 from resnet_lightning.benchmark.training import Prepared, Variant, prepare
 from resnet_lightning.config import ConfigError
+from resnet_lightning.sweep import slots
 
 EAGER, COMPILED = Variant("32", "channels_last", False), Variant("32", "channels_last", True)
 EFFORT = Effort(rounds=1, seconds=0.01)
@@ -170,7 +171,8 @@ def test_a_job_that_was_killed_is_not_waited_for():
 
 
 def test_jobs_at_the_same_time_have_cores_of_their_own_as_in_a_sweep(monkeypatch):
-    monkeypatch.setattr(recommend, "usable_cores", lambda: [0, 1, 4, 5])
+    for module in (recommend, slots):
+        monkeypatch.setattr(module, "usable_cores", lambda: [0, 1, 4, 5])
     assert cores_of(2, 2) == [(0, 1), (4, 5)] and cores_of(1, 2) == [()] and cores_of(8, 1) == [()] * 8
 
 
