@@ -1,9 +1,10 @@
 """Augmentation composed per image, then applied once.
 
-Every geometric toggle contributes to one 2x3 affine matrix per image, every colour toggle and the normalisation to one
+Every geometric toggle contributes to one affine map per image, every colour toggle and the normalisation to one
 C x (C + 1) colour matrix per image: a batch costs one resample and one product, on the training device. The order is
 that of the usual torchvision pipeline: crop, flip, rotation, brightness, contrast, saturation, hue, grayscale,
-normalisation, erasing. Values are cut to 0..1 once, after the last colour toggle, not after each.
+normalisation, erasing. Values are cut to 0..1 once, after the last colour toggle, not after each. On small images an
+operation on a few numbers per image costs as much as one on all their pixels, so both are kept few.
 
 Each toggle follows the torchvision transform of its name: the same distribution of the same parameters, the same result
 for the same parameters. The exception is hue: a rotation of the colour about the grey axis, not a shift of the HSV hue.
@@ -23,7 +24,7 @@ from resnet_lightning.config import AugmentConfig
 GREY = (0.2989, 0.587, 0.114)  # share of red, green, blue in the brightness (ITU-R BT.601, as in torchvision)
 CROP_RATIO = (3 / 4, 4 / 3)  # width / height of a random resized crop
 ERASING_AREA, ERASING_RATIO = (0.02, 0.33), (0.3, 3.3)  # share of the image, height / width
-CROSS = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))  # product with (1, 1, 1): the grey axis
+CROSS = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))  # of (1, 1, 1), the grey axis, as a matrix
 ATTEMPTS = 10  # boxes drawn for an image until one fits into it
 BOX_DRAWS = 2 * ATTEMPTS + 2
 
@@ -50,23 +51,22 @@ class Augment:
         self.mean = tuple(mean) if config.normalize else (0.0,) * len(mean)
         self.std = tuple(std) if config.normalize else (1.0,) * len(std)
         jitter = config.color_jitter
-        needs = {
-            "crop": BOX_DRAWS if config.random_resized_crop else 2 if config.random_crop else 0,
-            "flip": 1 if config.horizontal_flip else 0,
-            "rotation": 1 if config.rotation else 0,
-            "brightness": 1 if jitter.brightness else 0,
-            "contrast": 1 if jitter.contrast else 0,
-            "saturation": 1 if jitter.saturation else 0,
-            "hue": 1 if jitter.hue else 0,
-            "grayscale": 1 if config.grayscale else 0,
-            "erasing": 1 + BOX_DRAWS if config.random_erasing else 0,
-        }
-        self.columns: dict[str, slice] = {}
-        self.draws = 0
-        for name, count in needs.items():
-            if count:
-                self.columns[name] = slice(self.draws, self.draws + count)
-                self.draws += count
+        angle, hue = math.radians(config.rotation), 2 * math.pi * jitter.hue
+        toggles = (  # numbers that an image needs, the smallest and the largest of them
+            ("crop", BOX_DRAWS if config.random_resized_crop else 2 * bool(config.random_crop), 0.0, 1.0),
+            ("flip", bool(config.horizontal_flip), 0.0, 1.0),
+            ("rotation", bool(angle), -angle, angle),
+            ("brightness", bool(jitter.brightness), 1 - jitter.brightness, 1 + jitter.brightness),
+            ("contrast", bool(jitter.contrast), 1 - jitter.contrast, 1 + jitter.contrast),
+            ("saturation", bool(jitter.saturation), 1 - jitter.saturation, 1 + jitter.saturation),
+            ("hue", bool(hue), -hue, hue),
+            ("grayscale", bool(config.grayscale), 0.0, 1.0),
+            ("erasing", (1 + BOX_DRAWS) * bool(config.random_erasing), 0.0, 1.0),
+        )
+        self.counts = {name: int(count) for name, count, _, _ in toggles if count}
+        self.low = tuple(low for _, count, low, _ in toggles for _ in range(count))
+        self.span = tuple(high - low for _, count, low, high in toggles for _ in range(count))
+        self.draws = len(self.low)
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """Augment and normalise.
@@ -78,16 +78,21 @@ class Augment:
         Returns:
             (N, C, H, W) float32, channels last.
         """
-        chosen = {name: draws[:, columns] for name, columns in self.columns.items()}
+        chosen = self.choose(draws)
         if self.config.rotation or self.config.random_resized_crop:
-            window, matrix = self.geometry(chosen, images.shape)
-            pixels = resample(images.float(), matrix, window, rotated="rotation" in chosen)
+            window, turn = self.geometry(chosen, images.shape)
+            pixels = resample(images.float(), window, turn, rotated="rotation" in chosen)
         else:
             pixels = self.move(images, chosen).float()
         pixels = self.colour(pixels, chosen)
         if "erasing" in chosen:
             pixels = self.erase(pixels, chosen["erasing"])
         return pixels.contiguous(memory_format=torch.channels_last)
+
+    def choose(self, draws: Tensor) -> dict[str, Tensor]:
+        """The numbers of every toggle that is on: angles in radians, factors, and in [0, 1) what is drawn otherwise."""
+        values = torch.addcmul(constant(self.low, draws.device), draws, constant(self.span, draws.device))
+        return dict(zip(self.counts, values.split(list(self.counts.values()), dim=1), strict=True))
 
     def plain(self, images: Tensor) -> Tensor:
         """Only scale and normalise, for validation and test: (N, C, H, W) uint8 -> float32, channels last."""
@@ -119,7 +124,7 @@ class Augment:
         return torch.floor(chosen["crop"] * (2 * self.config.random_crop + 1)) - self.config.random_crop
 
     def geometry(self, chosen: dict[str, Tensor], shape: torch.Size) -> tuple[Tensor, Tensor]:
-        """Windows (N, 4) = left, top, width, height of the crop, and matrices (N, 2, 3) from output to input pixels."""
+        """Windows (N, 4) = left, top, width, height of the crop, and turns (N, 2, 2), rotated and mirrored back."""
         count, _, height, width = shape
         device = next(iter(chosen.values())).device
         if self.config.random_resized_crop:
@@ -129,13 +134,14 @@ class Augment:
             window = constant((0.0, 0.0, width, height), device).repeat(count, 1)
             if self.config.random_crop:
                 window[:, :2] = self.corner(chosen)
-        mirror = torch.ones(count, device=device)
-        if "flip" in chosen:
-            mirror = torch.where(self.mirrored(chosen), -1.0, 1.0)
-        angle = torch.zeros(count, device=device)
+        turn = constant(((1.0, 0.0), (0.0, 1.0)), device).expand(count, 2, 2)
         if "rotation" in chosen:
-            angle = torch.deg2rad(spread(chosen["rotation"][:, 0], self.config.rotation))
-        return window, affine(window, mirror, angle, height, width)
+            cosine, sine = chosen["rotation"].cos(), chosen["rotation"].sin()
+            turn = torch.cat([cosine, -sine, sine, cosine], dim=1).view(count, 2, 2)
+        if "flip" in chosen:
+            mirror = constant(((-1.0,), (1.0,)), device)  # of x, the first row
+            turn = torch.where(self.mirrored(chosen)[:, None, None], mirror * turn, turn)
+        return window, turn
 
     def colour(self, pixels: Tensor, chosen: dict[str, Tensor]) -> Tensor:
         """Apply all colour toggles and the normalisation to (N, C, H, W) pixels between 0 and 255."""
@@ -156,26 +162,20 @@ class Augment:
         An image of one channel has neither saturation nor hue: those toggles leave it as it is.
         """
         count, channels = average.shape
-        jitter, device = self.config.color_jitter, average.device
-        identity = torch.eye(channels, device=device)
-        grey = constant(GREY, device) / sum(GREY) if channels == 3 else torch.ones(1, device=device)
-        to_grey = grey.expand(channels, channels)  # every row gives the brightness
-        scale, offset = torch.ones(count, 1, device=device), torch.zeros(count, 1, device=device)
-        if "brightness" in chosen:
-            scale = factor(chosen["brightness"], jitter.brightness)
-        if "contrast" in chosen:
-            strength = factor(chosen["contrast"], jitter.contrast)
-            offset = (1 - strength) * scale * (average @ grey[:, None])  # of the mean brightness
-            scale = scale * strength
-        matrix = scale[..., None] * identity
-        if "saturation" in chosen:
-            strength = factor(chosen["saturation"], jitter.saturation)[..., None]
-            matrix = (strength * identity + (1 - strength) * to_grey) @ matrix
-        if "hue" in chosen and channels == 3:
-            matrix = hue_rotation(2 * math.pi * spread(chosen["hue"][:, 0], jitter.hue)) @ matrix
+        one, zero = torch.ones(count, 1, device=average.device), torch.zeros(count, 1, device=average.device)
+        scale, strength, saturation = (chosen.get(name, one) for name in ("brightness", "contrast", "saturation"))
+        grey, parts = colour_parts(channels, average.device)
+        offset = (scale - scale * strength) * (average @ grey)  # of the mean brightness
+        scale = scale * strength
+        colourful = scale * saturation
+        turned = [colourful, zero]
+        if "hue" in chosen:
+            turned = [colourful * chosen["hue"].cos(), colourful * chosen["hue"].sin()]
+        matrix = torch.cat([*turned, colourful, scale], dim=1) @ parts
+        matrix = matrix.view(count, channels, channels)
         if "grayscale" in chosen:
             without = (chosen["grayscale"] < self.config.grayscale)[..., None]
-            matrix = torch.where(without, to_grey, identity) @ matrix
+            matrix = torch.where(without, grey.T @ matrix, matrix)
         return matrix, offset
 
     def erase(self, pixels: Tensor, draws: Tensor) -> Tensor:
@@ -190,22 +190,21 @@ class Augment:
         return pixels.masked_fill_(inside[:, None], 0.0)
 
 
-def spread(draws: Tensor, strength: float) -> Tensor:
-    """Uniform in [0, 1) -> uniform in [-strength, strength)."""
-    return (2 * draws - 1) * strength
+@cache
+def colour_parts(channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Weights (C, 1) of the brightness, and the four matrices (4, C * C) that colour matrices are sums of.
 
-
-def factor(draws: Tensor, strength: float) -> Tensor:
-    """Uniform in [0, 1) -> uniform in [1 - strength, 1 + strength)."""
-    return 1 + spread(draws, strength)
-
-
-def hue_rotation(angle: Tensor) -> Tensor:
-    """(N,) radians -> (N, 3, 3) rotations of red, green, blue about the grey axis (Rodrigues' formula)."""
-    device = angle.device
-    cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
-    cross = constant(CROSS, device) / math.sqrt(3)
-    return cosine * torch.eye(3, device=device) + sine * cross + (1 - cosine) / 3
+    A rotation by h about the grey axis is cos h (I - U) + sin h X + U (Rodrigues' formula): U has 1 / C everywhere, X
+    is the cross product with the axis. Saturation s mixes it with B, the brightness in every row:
+    s cos h (I - U) + s sin h X + s (U - B) + B.
+    """
+    grey = torch.tensor(GREY if channels == 3 else (1.0,), device=device)
+    grey = (grey / grey.sum())[:, None]
+    identity = torch.eye(channels, device=device)
+    uniform = torch.full_like(identity, 1 / channels)
+    cross = torch.tensor(CROSS, device=device) / math.sqrt(3) if channels == 3 else torch.zeros_like(identity)
+    brightness = grey.T.expand(channels, channels)
+    return grey, torch.stack([identity - uniform, cross, uniform - brightness, brightness]).flatten(1)
 
 
 def random_boxes(
@@ -245,56 +244,35 @@ def random_boxes(
     return torch.cat([corner, side], dim=1)
 
 
-def affine(window: Tensor, mirror: Tensor, angle: Tensor, height: int, width: int) -> Tensor:
-    """Compose crop, flip and rotation: (N, 2, 3) matrices from output to input pixels (centres at whole numbers).
+def resample(pixels: Tensor, window: Tensor, turn: Tensor, rotated: bool) -> Tensor:
+    """Sample (N, C, H, W) images once, bilinearly: turn the frame about its middle, then shrink it to the window.
+
+    What lies outside the image is black. A crop is a picture of its own, as if it had been cut out and enlarged first:
+    outside of it a rotation finds black, and at its edge an enlargement repeats the edge.
 
     Args:
-        window: (N, 4) left, top, width, height of the crop, which is enlarged to (height, width).
-        mirror: (N,) -1 where the image is mirrored, else 1.
-        angle: (N,) radians, counter-clockwise as one looks at the image.
-    """
-    middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    left, top, wide, high = window.unbind(1)
-    scale_x, scale_y = wide / width, high / height
-    cosine, sine = angle.cos(), angle.sin()
-    # from output to the middle of the frame, turned back and mirrored back ...
-    rows = torch.stack([mirror * cosine, -mirror * sine, sine, cosine], dim=1).view(-1, 2, 2)
-    rows = rows * torch.stack([scale_x, scale_y], dim=1)[:, :, None]
-    # ... and on to the middle of the crop
-    centre = torch.stack([left + (wide - 1) / 2, top + (high - 1) / 2], dim=1)
-    shift = centre - (rows @ constant(((middle_x,), (middle_y,)), window.device)).squeeze(2)
-    return torch.cat([rows, shift[:, :, None]], dim=2)
-
-
-def resample(pixels: Tensor, matrix: Tensor, window: Tensor, rotated: bool) -> Tensor:
-    """Sample (N, C, H, W) images once, bilinearly, at the places that ``matrix`` (N, 2, 3) gives for each output pixel.
-
-    What lies outside the image is black. A crop is a picture of its own, as if it had been cut out first: outside its
-    ``window`` (N, 4) a rotation finds black, and at its edge an enlargement repeats the edge.
+        window: (N, 4) left, top, width, height of the crop in pixels.
+        turn: (N, 2, 2) from x and y in the output, counted from the middle, to those in the enlarged crop.
+        rotated: whether some of it may lie outside of the crop.
     """
     height, width = pixels.shape[2:]
-    size = constant(((width,), (height,)), pixels.device)
-    low = (2 * window[:, :2, None] + 1) / size - 1  # first and last pixel of the window, (N, 2, 1)
-    extent = window[:, 2:, None]
-    reach = (extent - 1) / size
-    # grid_sample counts from -1 to 1, edge to edge: the matrix is brought to these units, not every pixel
-    steps = matrix[:, :, :2] * (2 / size)
-    x, y = torch.arange(width, device=pixels.device), torch.arange(height, device=pixels.device)
-    along_x, along_y = steps[:, :, :1] * x + ((2 * matrix[:, :, 2:] + 1) / size - 1), steps[:, :, 1:] * y
-
-    inside = plane(along_x, along_y)
-    torch.maximum(inside, low[..., None], out=inside)
-    torch.minimum(inside, (low + 2 * reach)[..., None], out=inside)
-    out = F.grid_sample(pixels, inside.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False)
-    if not rotated:
-        return out
-    # a pixel whose centre is beyond the edge of the window fades out over the width of one output pixel
-    steep = size**2 / (2 * extent)
-    distance = plane((along_x - (low + reach)) * steep, along_y * steep).abs_()  # from the middle of the window
-    share = torch.sub((reach * steep + size / (2 * extent) + 0.5)[..., None], distance, out=distance).clamp_(0, 1)
-    return out.mul_((share[:, 0] * share[:, 1])[:, None])
+    size = constant((((width,),), ((height,),)), pixels.device)  # (2, 1, 1)
+    corner, extent = window[:, :2, None, None], window[:, 2:, None, None]
+    x, y = from_middle(width, pixels.device), from_middle(height, pixels.device)
+    place = (turn[:, :, 1:] * y)[..., None] + (turn[:, :, :1] * x)[:, :, None]  # (N, 2, H, W)
+    if rotated:  # a pixel whose centre is beyond the edge of the crop fades out over the width of one output pixel
+        distance = place.abs()
+        share = torch.sub(size / 2 + 0.5, distance, out=distance).clamp_(0, 1)
+        share = share[:, :1].mul_(share[:, 1:])
+    most = (1 - 1 / extent) * (size / 2)  # the centre of the crop's last pixel
+    torch.minimum(torch.maximum(place, -most, out=place), most, out=place)
+    # grid_sample counts from -1 to 1, edge to edge
+    torch.addcmul((2 * corner + extent) / size - 1, place, extent * (2 / size**2), out=place)
+    out = F.grid_sample(pixels, place.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False)
+    return out.mul_(share) if rotated else out
 
 
-def plane(along_x: Tensor, along_y: Tensor) -> Tensor:
-    """Sums of every pair: (N, 2, W) and (N, 2, H) -> (N, 2, H, W)."""
-    return along_y[..., None] + along_x[:, :, None]
+@cache
+def from_middle(size: int, device: torch.device) -> Tensor:
+    """Where the centres of ``size`` pixels are, counted in pixels from the middle of the image."""
+    return torch.arange(size, device=device) - (size - 1) / 2
