@@ -8,11 +8,11 @@ damaged or missing makes a row that says so, never an error.
 import csv
 import json
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnet_lightning.config import ConfigError, config_hash
+from resnet_lightning.config import PUBLISHED, ConfigError, config_hash, normal
 from resnet_lightning.report.columns import Value, comparable, setting, settings_of, swept_columns, unnamed_columns
 from resnet_lightning.result import FILE_NAME, RunResult
 
@@ -114,7 +114,7 @@ def read_comparison(folder: Path) -> Comparison:
         for path in folder.glob(f"*/{FILE_NAME}")
         if path.parent.relative_to(folder).as_posix() not in plan
     )
-    every = [Found(name, *read_result(folder / name)) for name in names]
+    every = tell_images_apart([Found(name, *read_result(folder / name)) for name in names])
     found = one_of_each(every, plan)
     check_scale(folder, [result for _, result, _, _ in found if result])
     overrides = {name: overrides_of(result, plan.get(name, {})) for name, result, _, _ in found}
@@ -133,6 +133,34 @@ def read_comparison(folder: Path) -> Comparison:
     reference = folder / REFERENCE_FILE
     found_reference = reference if reference.is_file() else None
     return Comparison(folder, columns, runs, group_runs(runs), found_reference, len(every) - len(found))
+
+
+def tell_images_apart(found: Sequence[Found]) -> list[Found]:
+    """Runs on other images are no seeds of one setting: where a user has changed a folder of images between two runs on
+    it, the digest of the images is a setting too, ``data.digest``."""
+    digests: dict[str, set[str]] = {}
+    for one in found:
+        place, digest = images_of(one.result)
+        if digest:
+            digests.setdefault(place, set()).add(digest)
+
+    def told(one: Found) -> Found:
+        place, digest = images_of(one.result)
+        if one.result is None or digest is None or len(digests[place]) < 2:
+            return one
+        data = {**one.result.config["data"], "digest": digest}
+        return one._replace(result=replace(one.result, config={**one.result.config, "data": data}))
+
+    return [told(one) for one in found]
+
+
+def images_of(result: RunResult | None) -> tuple[str, str | None]:
+    """Where a run has its images from, and their digest; None where they are known by their name, or not at all."""
+    data = result.config.get("data") if result else None
+    digest = result.data.get("digest") if result else None
+    if not isinstance(data, dict) or data.get("name") in PUBLISHED or not isinstance(digest, str):
+        return "", None
+    return json.dumps([data.get("name"), normal("data.root", data.get("root")), data.get("image_size")]), digest
 
 
 def one_of_each(found: Sequence[Found], planned: Container[str]) -> list[Found]:

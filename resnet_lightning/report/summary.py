@@ -90,7 +90,8 @@ def images(row: Row, split: str) -> str:
 
 def other_data(comparison: Comparison) -> list[str]:
     """Accuracies on different data are no ranking of settings."""
-    if len({run.settings.get("data") for run in comparison.done}) < 2:
+    images = {tuple(map(run.settings.get, ("data", "data.root", "data.digest"))) for run in comparison.done}
+    if len(images) < 2:
         return []
     return ["The runs have different data sets: the best setting says as much about the data as about the training."]
 

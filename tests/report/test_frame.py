@@ -225,6 +225,29 @@ def test_a_copy_beside_a_run_is_no_further_seed(sweep):
     assert [run.name for run in read_comparison(sweep).runs] == ["a", "b"]
 
 
+def test_runs_on_images_that_changed_between_them_are_no_seeds(sweep):
+    """The same folder with other images: by its settings a run is the same, or another seed of the same."""
+    own = {"data.name": "folder", "data.root": "mine", "overrides": []}
+
+    def write(name: str, seed: int, digest: str) -> None:
+        result = write_run(sweep / name, seed=seed, **own)
+        result.data["digest"] = digest
+        result.write(sweep / name)
+
+    write("a", 0, "1111")
+    write("b", 1, "1111")
+    assert [len(group.runs) for group in read_comparison(sweep).groups] == [2]
+    write("c", 1, "2222")
+    write_run(sweep / "d", seed=2, status="failed", **own)
+    comparison = read_comparison(sweep)
+    assert comparison.columns[-1] == "data.digest" and comparison.repeated == 0
+    assert [(group.settings["data.digest"], len(group.runs)) for group in comparison.groups][:2] == [
+        ("1111", 2),
+        ("2222", 1),
+    ]
+    assert "The runs have different data sets" in " ".join(summarise(comparison, compare(comparison), []))
+
+
 def test_a_plan_names_no_folder_elsewhere(sweep, tmp_path):
     write_run(sweep / "a")
     write_run(tmp_path / "elsewhere")

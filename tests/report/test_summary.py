@@ -91,3 +91,7 @@ def test_accuracies_on_different_data_are_no_ranking(sweep):
     assert "The runs have different data sets" in sentences(sweep)
     shutil.rmtree(sweep / "a")
     assert "different data" not in sentences(sweep)
+    for root in ("cats", "dogs"):
+        write_run(sweep / root, **{"data.name": "folder", "data.root": root}, data="folder")
+    shutil.rmtree(sweep / "b")
+    assert "The runs have different data sets" in sentences(sweep)
