@@ -36,12 +36,14 @@ class RowsSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
-        from resnet_lightning.cli import parse  # here: Hydra imports every plugin at every start
+        from resnet_lightning.lock import ANOTHER_NAME, refuse_held  # here: Hydra imports every plugin at every start
+        from resnet_lightning.overrides import parse, plain
         from resnet_lightning.sweep.grid import expand
 
-        jobs = expand(parse(arguments), self.params, self.rows)
+        jobs = expand(parse(arguments), plain(self.params), plain(self.rows))
         assert self.config is not None and self.launcher is not None, "Hydra calls setup() first"
         folder = Path(str(self.config.hydra.sweep.dir))
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_held(folder, ANOTHER_NAME)  # else it would have the settings of a command that is refused
         OmegaConf.save(self.config, folder / "multirun.yaml")
         return self.launcher.launch(jobs, initial_job_idx=0)

@@ -85,8 +85,8 @@ def end_of(error: BaseException, result: RunResult) -> End | None:
     if is_out_of_memory(error):
         memory = f", {result.peak_memory:,.0f} MiB at most before" if result.peak_memory else ""
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        batch = f"batch={result.config['batch']}"
-        return End("oom", f"out of memory with {batch}{memory}: take a smaller batch ({said})")
+        batch = f"batch={result.config['batch']} (in validation and test eval_batch={result.config['eval_batch']})"
+        return End("oom", f"out of memory with {batch}{memory}: take a smaller one ({said})")
     return None
 
 
@@ -112,7 +112,7 @@ def not_written(error: OSError) -> End | None:
     if error.errno in NO_ROOM:
         return End("failed", f"disk full writing {error.filename} ({error.strerror}): make room, then {AGAIN}")
     if error.errno in REFUSED:
-        return End("failed", f"{error.filename} cannot be written ({error.strerror}); once it can, {AGAIN}")
+        return End("failed", f"{error.filename} cannot be read or written ({error.strerror}); once it can, {AGAIN}")
     return None
 
 

@@ -4,7 +4,7 @@ nearest match. Nothing heavy is imported: a mistyped key is answered at once.
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,6 +28,7 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "mish", "sigmoid", "
 ALGORITHMS = ("SGD", "Adam", "AdamW", "RMSprop", "Adadelta", "ASGD")  # of torch.optim
 BLOCKS = ("basic", "bottleneck")
 DATA_SETS = (*PUBLISHED, "folder")
+CHANNELS = {"mnist": 1, "fashion_mnist": 1, "cifar10": 3, "cifar100": 3}
 TRAIN_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000}
 LOGGERS = ("tensorboard", "wandb", "mlflow", "none")
 PRECISIONS = ("auto", "32", "bf16", "16")
@@ -226,6 +227,20 @@ def check_statistics(data: DataConfig) -> None:
         require(key, values, fits, "null or a number for each channel")
     if data.std is not None:
         require("data.std", data.std, min(data.std) > 0, "above 0 in every channel")
+    if data.name in CHANNELS:
+        check_channels(data, CHANNELS[data.name])
+
+
+def check_channels(data: DataConfig, channels: int) -> None:
+    """
+    Raises:
+        ConfigError: mean and standard deviation are given for another number of channels.
+    """
+    if data.mean is not None and data.std is not None and not len(data.mean) == len(data.std) == channels:
+        raise ConfigError(
+            f"data.mean={data.mean} and data.std={data.std} must have a number for each channel of the images: "
+            f"{channels} of them."
+        )
 
 
 def check_name(key: str, name: str | None) -> None:
@@ -238,7 +253,8 @@ def check_name(key: str, name: str | None) -> None:
 def check_devices(devices: Any, batch: int) -> None:
     is_count = isinstance(devices, int) and not isinstance(devices, bool) and devices >= 1
     is_list = isinstance(devices, list) and devices and all(isinstance(d, int) and d >= 0 for d in devices)
-    allowed = "a number of devices from 1, a list of device numbers such as [0,1], or auto"
+    is_list = is_list and len(set(devices)) == len(devices)
+    allowed = "a number of devices from 1, a list of different device numbers such as [0,1], or auto"
     require("devices", devices, bool(is_count or is_list or devices == "auto"), allowed)
     count = device_count(devices)
     if count and batch % count:
@@ -251,12 +267,26 @@ def check_launcher(launcher: LauncherConfig) -> None:
     devices = launcher.devices
     names = isinstance(devices, list) and devices and all(isinstance(d, (int, str)) for d in devices)
     require("launcher.devices", devices, bool(names or devices == "auto"), "auto or a list such as [0,1]")
-    if names and len(set(map(str, devices))) < len(devices):
+    if isinstance(devices, list):
+        check_different(devices, list(map(str, devices)))
+
+
+def check_different(devices: list[int | str], names: Sequence[str]) -> None:
+    """
+    Args:
+        names: of the driver, where they are known.
+
+    Raises:
+        ConfigError: ``launcher.devices`` names a device twice.
+    """
+    if len(set(names)) < len(names):
         raise ConfigError(f"launcher.devices={devices} names a device twice: launcher.jobs_per_device shares one.")
 
 
 def check_optimizer(optimizer: dict[str, Any]) -> None:
     choose("optimizer.algorithm", optimizer["algorithm"], ALGORITHMS)
+    if optimizer["algorithm"] != "RMSprop" and "alpha" in optimizer:  # of ASGD, a power
+        require("optimizer.alpha", optimizer["alpha"], _is_number(optimizer["alpha"]), "a number")
     for key in ("momentum", "rho") + (("alpha",) if optimizer["algorithm"] == "RMSprop" else ()):
         if key in optimizer:
             share = optimizer[key]

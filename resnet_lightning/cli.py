@@ -7,7 +7,6 @@ name the value, the allowed ones and the nearest match; then by ``hydra.main``, 
 import io
 import os
 import re
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -20,8 +19,7 @@ import hydra
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -34,11 +32,13 @@ from resnet_lightning.config import (
     ConfigError,
     DataError,
     DeviceLost,
+    DeviceMissing,
     conf_folder,
     logger_names,
     value_of,
 )
 from resnet_lightning.help import UNTYPED, entries, help_text, options, type_names
+from resnet_lightning.overrides import parse, plain
 from resnet_lightning.resume import with_resumed
 from resnet_lightning.sweep.grid import expand, swept_keys
 from resnet_lightning.text import file_error, tell
@@ -109,10 +109,10 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
         check_choice(override)
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         record = hydra_settings([item for item in overrides if not item.is_sweep_override()])
-        sweeper = record.sweeper
+        params, rows = plain(record.sweeper.params), plain(record.sweeper.rows)
         if not multirun:
-            check_single_run(overrides, swept_keys(sweeper.params, sweeper.rows))
-        jobs = expand(overrides, sweeper.params, sweeper.rows) if multirun else [list(arguments)]
+            check_single_run(overrides, swept_keys(params, rows))
+        jobs = expand(overrides, params, rows) if multirun else [list(arguments)]
         composed = compose_jobs(jobs)
         if multirun:
             record = hydra_settings(parse(jobs[0]))
@@ -156,30 +156,6 @@ def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
     launchers = {str(config.launcher) for config in configs}
     if len(launchers) > 1:
         raise ConfigError("The keys launcher.* belong to the sweep as a whole: give each of them one value.")
-
-
-def parse(arguments: Sequence[str]) -> list[Override]:
-    parser, overrides = OverridesParser.create(), []
-    for argument in arguments:
-        try:
-            if not argument.partition("=")[0].strip("+~ "):
-                raise HydraException("no key")
-            (override,) = parser.parse_overrides([argument])
-        except HydraException as error:
-            raise ConfigError(f"{argument!r} is not understood: {how_to_write(argument)}") from error
-        if override.is_interval_sweep() or override.value_type is ValueType.GLOB_CHOICE_SWEEP:
-            raise ConfigError(f"{argument} is not possible: a sweep lists its values, as in lr=0.1,0.01.")
-        overrides.append(override)
-    return overrides
-
-
-def how_to_write(argument: str) -> str:
-    """Hydra wants quotes of its own around a value with signs that it has no use for, all of Unicode among them."""
-    key, _, value = argument.partition("=")
-    if re.fullmatch(r"[+~]*[\w./@]+", key) and value and not set(value) & set("'\"[]{}(),="):
-        quoted = shlex.quote(f'{key}="{value}"')
-        return f"such a value has quotes of its own, as in {quoted}."
-    return "settings are written key=value, as in lr=0.1."
 
 
 def check_choice(override: Override) -> None:
@@ -270,7 +246,7 @@ def check_machine(jobs: Sequence[Config], elsewhere: bool) -> None:
     from resnet_lightning.training.optimizers import check_options, check_schedule
     from resnet_lightning.use.command import need
 
-    refused: list[ConfigError] = []
+    missing: list[DeviceMissing] = []
     for job in jobs:
         check_options(job.optimizer)
         check_schedule(job.scheduler)
@@ -280,11 +256,25 @@ def check_machine(jobs: Sequence[Config], elsewhere: bool) -> None:
         if not elsewhere:
             try:
                 check_hardware(job.accelerator, job.devices, job.precision)
-            except ConfigError as error:
-                refused.append(error)
+            except DeviceMissing as error:
+                missing.append(error)
     over_devices = len({job.accelerator for job in jobs}) > 1
-    if refused and not (over_devices and len(refused) < len(jobs)):  # else the rows of those jobs say so
-        raise refused[0]
+    if missing and not (over_devices and len(missing) < len(jobs)):  # else the rows of those jobs say so
+        raise missing[0]
+
+
+def check_folder(arguments: Sequence[str], config: Config) -> None:
+    """Refuse a folder of somebody else's run before Hydra writes its settings there.
+
+    Raises:
+        ConfigError: ``hydra.run.dir`` holds another run, or is being run.
+    """
+    from resnet_lightning.hardware import is_first_process
+    from resnet_lightning.run import refuse_folder
+
+    given = [item.value() for item in parse(arguments) if item.get_key_element() == "hydra.run.dir"]
+    if given and Path(str(given[-1])).is_dir() and is_first_process():
+        refuse_folder(config, Path(str(given[-1])))
 
 
 def dry_run(asked: Command) -> int:
@@ -331,6 +321,8 @@ def start(argv: list[str]) -> int:
         if asked.jobs[0][1].dry_run:
             return dry_run(asked)
         check_machine([config for _, config in asked.jobs], asked.elsewhere)
+        if not flags.multirun:
+            check_folder(flags.overrides, asked.jobs[0][1])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
     sys.argv[1:] = argv
     with without_bases() if flags.shell_completion else nullcontext():

@@ -28,7 +28,13 @@ class DeviceLost(RuntimeError):
     """The device that a job was given is no longer there."""
 
 
-SLOT = "RESNET_LIGHTNING_SLOT"  # environment variable of a job that a launcher has given GPUs: how messages call them
+# Environment variables of the job of a sweep: how messages call the GPUs that it was given; the hash of its settings as
+# they were when the sweep was checked.
+SLOT, PLANNED = "RESNET_LIGHTNING_SLOT", "RESNET_LIGHTNING_PLANNED"
+
+
+class DeviceMissing(ConfigError):
+    """The settings ask for a kind of device that this machine does not have."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from resnet_lightning.config import SLOT, ConfigError, DeviceLost, device_count
+from resnet_lightning.config import SLOT, ConfigError, DeviceLost, DeviceMissing, device_count
 
 LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
@@ -48,11 +48,11 @@ def pick_accelerator(accelerator: str) -> str:
     if accelerator == "gpu":
         accelerator = found if found != "cpu" else "gpu"
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise ConfigError(
+        raise DeviceMissing(
             f"accelerator={accelerator} is not possible: torch finds no GPU here. Use accelerator=cpu or auto."
         )
     if accelerator == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(
+        raise DeviceMissing(
             "accelerator=mps is not possible: torch finds no Apple GPU here. Use accelerator=cpu or auto."
         )
     return accelerator

@@ -12,6 +12,9 @@ from filelock import FileLock, Timeout
 from resnet_lightning.config import ConfigError
 from resnet_lightning.text import tell
 
+HOLDER = ".holder"
+ANOTHER_NAME = "give this sweep another name="
+
 
 @contextmanager
 def hold(folder: Path, advice: str) -> Iterator[None]:
@@ -26,13 +29,7 @@ def hold(folder: Path, advice: str) -> Iterator[None]:
         ConfigError: another process holds it; the message says which.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    holder = folder / ".holder"
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = read(holder) or "another process"
-        raise ConfigError(f"{folder} is being run by {who}: wait for it, or {advice}.") from None
+    holder, lock = folder / HOLDER, acquire(folder, advice)
     try:
         if killed := read(holder):
             tell(f"{folder} was held by {killed}, which ended without a word: taken over")
@@ -42,6 +39,24 @@ def hold(folder: Path, advice: str) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()  # the empty file stays: two processes could hold it, one its name and one its old content
+
+
+def refuse_held(folder: Path, advice: str) -> None:
+    """
+    Raises:
+        ConfigError: as ``hold``.
+    """
+    acquire(folder, advice).release()
+
+
+def acquire(folder: Path, advice: str) -> FileLock:
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = read(folder / HOLDER) or "another process"
+        raise ConfigError(f"{folder} is being run by {who}: wait for it, or {advice}.") from None
+    return lock
 
 
 def read(holder: Path) -> str:

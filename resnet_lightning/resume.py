@@ -4,7 +4,6 @@ Only the text of the settings is read back, and composed and checked as if it ha
 somebody else can name a class or a function to call.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import ConfigError
+from resnet_lightning.overrides import with_path
 from resnet_lightning.report.frame import PLAN_FILE
 from resnet_lightning.result import FILE_NAME, RunResult
 
@@ -33,7 +33,7 @@ def with_resumed(argv: Sequence[str]) -> list[str]:
     if len(folders) > 1 or {"-m", "--multirun"} & set(rest):
         raise ConfigError("resume= goes on with one run; a sweep goes on when its command is given again.")
     folder = Path(folders[0])
-    return [*recorded(folder), *rest, into(folder)]
+    return alone([*recorded(folder), *rest], folder)
 
 
 def recorded(folder: Path) -> list[str]:
@@ -65,14 +65,15 @@ def by_hydra(folder: Path) -> object:
         raise ConfigError(f"resume={folder} is not possible: {path} is damaged.") from error
 
 
+def alone(overrides: Sequence[str], folder: Path) -> list[str]:
+    """The arguments of a run with these overrides into this folder.
+
+    Of an experiment that lists its runs it is one, whatever list stands in its file: they say themselves which.
+    """
+    listed = any(item.startswith("experiment=") for item in overrides)
+    return [*overrides, *(["hydra.sweeper.rows=[]"] if listed else []), into(folder)]
+
+
 def into(folder: Path) -> str:
     """The argument with which a run lands in this folder."""
     return with_path("hydra.run.dir", folder)
-
-
-def with_path(key: str, path: Path) -> str:
-    """``key=path``, quoted where a character means something to Hydra."""
-    text = str(path)
-    if not re.fullmatch(r"[A-Za-z0-9_./+-]+", text):
-        text = "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return f"{key}={text}"

@@ -21,10 +21,18 @@ from resnet_lightning import hardware
 from resnet_lightning.attempt import Attempt, End, end_after_first, end_of, said_by_another, write_or_say
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch, check_devices
-from resnet_lightning.config import PUBLISHED, Config, ConfigError, conf_folder, plain_settings
+from resnet_lightning.config import (
+    PLANNED,
+    PUBLISHED,
+    Config,
+    ConfigError,
+    conf_folder,
+    config_hash,
+    plain_settings,
+)
 from resnet_lightning.data.cache import refuse_other_images
 from resnet_lightning.data.datamodule import ImageDataModule
-from resnet_lightning.lock import hold
+from resnet_lightning.lock import hold, refuse_held
 from resnet_lightning.messages import closing_lines, opening_lines
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.summary import model_facts
@@ -48,6 +56,7 @@ from resnet_lightning.training.loggers import Loggers
 from resnet_lightning.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
+ADVICE = "choose another folder"
 
 
 def git_commit() -> str | None:
@@ -78,6 +87,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         ConfigError: the settings do not fit the data, or the folder holds another run; nothing has been trained.
     """
     settings = plain_settings(config)
+    refuse_other_settings(settings)
     status = status_in(folder, settings)
     if status == "waiting":
         refuse_other_run(folder, settings)
@@ -102,10 +112,35 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         versions=hardware.versions(),
         git_commit=COMMIT,
     )
-    with hold(folder, "choose another folder") if hardware.is_first_process() else nullcontext():
+    with hold(folder, ADVICE) if hardware.is_first_process() else nullcontext():
         if config.data.name not in PUBLISHED:
             refuse_other_images(config.data, digest_before(folder), folder)
         return attempt(config, folder, result)
+
+
+def refuse_folder(config: Config, folder: Path) -> None:
+    """
+    Raises:
+        ConfigError: the folder holds a run with other settings than these, or is being run.
+    """
+    settings = plain_settings(config)
+    if status_in(folder, settings) == "waiting":
+        refuse_other_run(folder, settings)
+    refuse_held(folder, ADVICE)
+
+
+def refuse_other_settings(settings: dict[str, Any]) -> None:
+    """A job of a sweep computes what was planned, whatever has become of the files of ``conf/`` since.
+
+    Raises:
+        ConfigError: its settings are others by now.
+    """
+    planned = os.environ.get(PLANNED)
+    if planned and planned != config_hash(settings):
+        raise ConfigError(
+            "The files of conf/ have changed since the sweep was started, and this job would no longer be the one that "
+            "was planned. Give the command of the sweep again, with the old files or the new ones."
+        )
 
 
 def attempt(config: Config, folder: Path, result: RunResult) -> RunResult:

@@ -78,8 +78,7 @@ def test_a_cpu_is_left_as_it_is(settings, tmp_path, monkeypatch):
 )
 def test_no_memory_is_no_memory_whoever_says_it(error):
     """Such a job is not tried again, and its row says what to do."""
-    assert end_of(error, RunResult("running", [], {"batch": 128}, 0)).status == "oom"
-    assert (
-        end_of(RuntimeError("CUDA error: device-side assert triggered"), RunResult("running", [], {"batch": 1}, 0))
-        is None
-    )
+    result = RunResult("running", [], {"batch": 128, "eval_batch": 500}, 0)
+    end = end_of(error, result)
+    assert end.status == "oom" and "batch=128 (in validation and test eval_batch=500)" in end.reason
+    assert end_of(RuntimeError("CUDA error: device-side assert triggered"), result) is None

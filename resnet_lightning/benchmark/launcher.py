@@ -15,8 +15,8 @@ from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, rows
 from resnet_lightning.benchmark.timing import command_seconds
 from resnet_lightning.config import Config
 from resnet_lightning.hardware import pick_accelerator
+from resnet_lightning.overrides import with_path
 from resnet_lightning.result import RunResult
-from resnet_lightning.resume import with_path
 from resnet_lightning.sweep.slots import visible_gpus
 
 JOBS, MOST_ROUNDS = 4, 3  # a round is a minute or two

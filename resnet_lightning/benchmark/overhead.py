@@ -20,8 +20,9 @@ from resnet_lightning.config import Config, DataError
 from resnet_lightning.data import cache
 from resnet_lightning.data.loader import Batch, TrainLoader
 from resnet_lightning.hardware import LIGHTNING_PRECISION
+from resnet_lightning.overrides import with_path
 from resnet_lightning.result import RunResult
-from resnet_lightning.resume import into, with_path
+from resnet_lightning.resume import into
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
 
 TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]

@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any, Protocol
 
 from resnet_lightning import hparams
-from resnet_lightning.config import Config, ConfigError, device_count, logger_names
-from resnet_lightning.lock import hold
+from resnet_lightning.config import PLANNED, Config, ConfigError, device_count, logger_names
+from resnet_lightning.lock import ANOTHER_NAME, hold
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, Status
 from resnet_lightning.sweep.launch import prepare_data, report
 from resnet_lightning.sweep.monitor import Monitor
@@ -95,7 +95,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
     """
     refuse_keys_of_one_machine(jobs, queue)
     queue.connect()  # before our signal handlers: Ray sets its own
-    with hold(folder, "give this sweep another name="):
+    with hold(folder, ANOTHER_NAME):
         planned = plan_jobs(folder, jobs)
         refuse_other_images(folder, planned)
         write_plan(folder, command, planned)
@@ -127,7 +127,7 @@ def make_task(folder: Path, job: Job, threads: int | None) -> Task:
     if threads is not None and not any(argument.startswith("threads=") for argument in arguments):
         arguments.append(f"threads={threads}")
     own = {key: value for key, value in os.environ.items() if key.startswith("RESNET_LIGHTNING_")}
-    return Task(folder.resolve(), job, Path.cwd(), arguments, own)
+    return Task(folder.resolve(), job, Path.cwd(), arguments, own | {PLANNED: job.digest})
 
 
 @dataclass

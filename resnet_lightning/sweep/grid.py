@@ -13,8 +13,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+
+from resnet_lightning.config import ConfigError
+from resnet_lightning.overrides import parse, with_path
 
 
 def expand(
@@ -39,9 +41,15 @@ def expand(
 
 def parsed(settings: Mapping[str, Any]) -> list[Override]:
     """``{"lr": 0.1, "stem": "cifar"}`` as Hydra reads ``lr=0.1 stem=cifar``."""
-    texts = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]
-    overrides: list[Override] = OverridesParser.create().parse_overrides(texts)
-    return overrides
+    found = []
+    for key, value in settings.items():
+        try:
+            found += parse([f"{key}={value if isinstance(value, str) else json.dumps(value)}"])
+        except ConfigError:
+            if not isinstance(value, str):
+                raise
+            found += parse([with_path(key, value)])  # in a file it needs no quotes of Hydra's
+    return found
 
 
 def values_of(override: Override) -> list[str]:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from resnet_lightning.checks import check_batch
-from resnet_lightning.config import Config, ConfigError, LauncherConfig
-from resnet_lightning.lock import hold
+from resnet_lightning.checks import check_batch, check_channels
+from resnet_lightning.config import Config, DeviceMissing, LauncherConfig
+from resnet_lightning.lock import ANOTHER_NAME, hold
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
 from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, write_plan
 from resnet_lightning.sweep.pool import Pool
-from resnet_lightning.sweep.process import preload
+from resnet_lightning.sweep.process import process_context, start_server
 from resnet_lightning.sweep.slots import Slot, make_slots
 from resnet_lightning.text import count, tell
 
@@ -32,7 +32,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
         DataError: data are missing or damaged; nothing has been started.
     """
     launcher = jobs[0][1].launcher
-    with hold(folder, "give this sweep another name="):
+    with hold(folder, ANOTHER_NAME):
         planned = plan_jobs(folder, jobs)
         refuse_other_images(folder, planned)
         shares = share_devices(launcher, planned)
@@ -41,7 +41,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
         say_plan(folder, planned, waiting, len(shares[0].slots), len(jobs))
         stop_signal = None
         if waiting:
-            preload()
+            start_server(process_context())
             prepare_data([job.config for job in waiting])
             stop_signal = run_pools(folder, shares, waiting, launcher)
         report(folder)
@@ -91,7 +91,7 @@ def unavailable(folder: Path, job: Job) -> bool:
 
     try:
         check_hardware(job.config.accelerator, job.config.devices, job.config.precision)
-    except ConfigError as error:
+    except DeviceMissing as error:
         mark_unavailable(folder, job, str(error))
         return True
     if job.status == "unavailable":  # on the machine where the sweep was before
@@ -113,7 +113,7 @@ def prepare_data(configs: Sequence[Config]) -> None:
     """Find, fetch and check every data set once, so that jobs only open it.
 
     Raises:
-        ConfigError: a batch, a limit or a split does not fit the images; of a folder nobody knew how many there are.
+        ConfigError: a batch, a limit, a split or the statistics do not fit the images; of a folder nobody knew them.
     """
     from resnet_lightning.data import cache
 
@@ -122,7 +122,9 @@ def prepare_data(configs: Sequence[Config]) -> None:
         data = config.data
         key = (data.name, data.root, data.image_size)
         if key not in images:
-            images[key] = len(cache.load(data).train.labels)
+            loaded = cache.load(data)
+            images[key] = len(loaded.train.labels)
+            check_channels(data, loaded.train.images.shape[1])
         check_batch(config, images[key])
 
 

@@ -17,7 +17,7 @@ from resnet_lightning.config import PUBLISHED, Config, config_hash, is_place, pl
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, atomic_write, status_in
-from resnet_lightning.resume import into
+from resnet_lightning.resume import alone
 from resnet_lightning.text import count
 
 SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
@@ -43,6 +43,10 @@ class Job:
     status: str
     attempts: int = 0
     log: str = field(default="job.log", repr=False)
+
+    @property
+    def digest(self) -> str:
+        return config_hash(plain_settings(self.config))
 
     @property
     def finished(self) -> bool:
@@ -153,7 +157,7 @@ def describe(folder: Path, job: Job) -> dict[str, Any]:
 
 def single_run(folder: Path, job: Job) -> list[str]:
     """The arguments with which this job runs alone, into the same folder."""
-    return [*job.overrides, into(folder / job.name)]
+    return alone(job.overrides, folder / job.name)
 
 
 def listing(folder: Path, jobs: Sequence[Job]) -> str:

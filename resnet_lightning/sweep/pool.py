@@ -103,6 +103,8 @@ class Pool:
 
     def _fill(self, queue: deque[int], free: deque[Slot], jobs: Sequence[Job]) -> None:
         for slot in list(free):
+            if self.stop_signal is not None:  # while a job was being started
+                return
             number = next((n for n in queue if self._due(n) and self._takes(slot, n)), None)
             if number is not None:
                 queue.remove(number)
@@ -129,7 +131,8 @@ class Pool:
         self.watcher.started(job, slot)
         try:
             forget_old_record(place)
-            self.running[number] = JobProcess(self.context, single_run(self.folder, job), slot, place / job.log)
+            arguments = single_run(self.folder, job)
+            self.running[number] = JobProcess(self.context, arguments, slot, place / job.log, job.digest)
         except (OSError, EOFError) as error:  # EOFError: the fork server has fallen; the next start brings it up again
             result = not_started(self.folder, job, error)
             job.status = result.status

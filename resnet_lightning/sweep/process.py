@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 
-from resnet_lightning.config import SLOT
+from resnet_lightning.config import PLANNED, SLOT
 from resnet_lightning.sweep.slots import Slot
 
 START_METHOD = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"
@@ -36,12 +36,19 @@ def process_context() -> Context:
     return context
 
 
-def preload() -> None:
-    """Let the fork server, where there is one, import torch while the data are made ready."""
-    from multiprocessing import forkserver
+def start_server(context: Context) -> None:
+    """Start the fork server where there is to be one and it does not run: it then imports torch, while we go on.
 
-    if process_context().get_start_method() == "forkserver":
-        forkserver.ensure_running()
+    It is of our process group: Ctrl-C on the terminal must not end it, on which it would take a job for failed.
+    """
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what it inherits
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, handler)
 
 
 class JobProcess:
@@ -50,16 +57,18 @@ class JobProcess:
     Args:
         arguments: of the single run.
         log: file that takes its output; what is in it stays.
+        planned: hash of the settings that it shall have.
     """
 
-    def __init__(self, context: Context, arguments: list[str], slot: Slot, log: Path) -> None:
+    def __init__(self, context: Context, arguments: list[str], slot: Slot, log: Path, planned: str = "") -> None:
         self.slot = slot
         self.asked_to_stop: float | None = None  # when
         log.parent.mkdir(parents=True, exist_ok=True)
         child_end, self._alive = context.Pipe(duplex=False)
         self.process: ForkServerProcess | SpawnProcess = context.Process(
-            target=run_job, args=(arguments, slot, str(log), child_end)
+            target=run_job, args=(arguments, slot, str(log), child_end, planned)
         )
+        start_server(context)
         self.process.start()  # waits until the server has imported what it preloads
         self.started = time.monotonic()
         child_end.close()
@@ -101,9 +110,10 @@ def end_group(leader: int | None) -> None:
             os.killpg(leader, signal.SIGKILL)
 
 
-def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> None:
+def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection, planned: str) -> None:
     """What the process does: its own group, its log, its devices; then the single run."""
     os.setsid()  # Ctrl-C on the terminal reaches the launcher, which tells the jobs
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by the server
     threading.Thread(target=end_with_launcher, args=(alive,), daemon=True).start()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     sys.stdout.flush()
@@ -126,6 +136,7 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection) -> No
     from resnet_lightning.cli import run_command
     from resnet_lightning.text import exit_with
 
+    os.environ[PLANNED] = planned
     if slot.needs_gpu:
         os.environ[SLOT] = slot.name
     exit_with(run_command(arguments))

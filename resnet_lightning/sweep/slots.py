@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resnet_lightning.checks import check_different
 from resnet_lightning.config import Config, ConfigError, LauncherConfig, device_count
 
 
@@ -78,7 +79,9 @@ def chosen_gpus(devices: list[int | str], visible: list[str]) -> list[str]:
     if visible and not all(0 <= number < len(visible) for number in numbers):
         of = f"CUDA_VISIBLE_DEVICES={','.join(visible)} leaves" if "CUDA_VISIBLE_DEVICES" in os.environ else "there are"
         raise ConfigError(f"launcher.devices={devices} is not possible: {of} {len(visible)} GPU(s), numbered from 0.")
-    return [visible[device] if visible and isinstance(device, int) else str(device) for device in devices]
+    names = [visible[device] if visible and isinstance(device, int) else str(device) for device in devices]
+    check_different(devices, names)
+    return names
 
 
 def gpu_slots(launcher: LauncherConfig, names: list[str], wanted: int, found: bool) -> list[Slot]:

@@ -163,7 +163,7 @@ def loss(log: str) -> Loss:
     reason = f"ended by SLURM: {words[0]}" if words else "it left the queue without a result"
     if "TIME LIMIT" in reason:
         return Loss("timeout", reason)
-    return Loss("oom" if re.search("oom|out of memory", log, re.IGNORECASE) else "killed", reason)
+    return Loss("oom" if re.search(r"\boom\b|\boom[-_]|out of memory", log, re.IGNORECASE) else "killed", reason)
 
 
 def look_again(folder: Path) -> None:

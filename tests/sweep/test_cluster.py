@@ -247,6 +247,7 @@ def test_keys_of_one_machine_are_refused(jobs):
         ),
         ("slurmstepd: error: Detected 1 oom_kill event in StepId=9.0.", "oom", "Detected 1 oom_kill event"),
         ("srun: error: vm: task 0: Killed\nsrun: Force Terminated StepId=28.0", "killed", "task 0: Killed"),
+        ("srun: error: bloom04: task 0: Killed", "killed", "task 0: Killed"),
         ("Traceback: something of ours", "killed", "it left the queue without a result"),
     ],
 )

@@ -2,9 +2,10 @@
 
 import pytest
 
-from resnet_lightning.cli import compose_all, parse
+from resnet_lightning.cli import compose_all
 from resnet_lightning.config import ConfigError
 from resnet_lightning.help import options
+from resnet_lightning.overrides import parse
 from resnet_lightning.sweep.grid import expand
 
 
@@ -36,6 +37,13 @@ def test_a_list_on_the_command_line_is_swept():
     asked = compose_all(["hydra.sweeper.rows=[{lr: 0.1, batch: 64}, {lr: 0.2}]", "seed=0,1"], multirun=True)
     found = [(config.lr, config.batch, config.seed) for _, config in asked.jobs]
     assert found == [(0.1, 64, 0), (0.1, 64, 1), (0.2, 128, 0), (0.2, 128, 1)]
+
+
+def test_a_list_on_the_command_line_may_hold_lists_and_any_text():
+    rows = "[{model.widths: [4,8,16,32]}, {model.widths: [8,8,8,8], data.root: 'cats (old), größe'}]"
+    found = [config for _, config in compose_all([f"hydra.sweeper.rows={rows}"], multirun=True).jobs]
+    assert [config.model.widths for config in found] == [[4, 8, 16, 32], [8, 8, 8, 8]]
+    assert found[1].data.root == "cats (old), größe"
 
 
 @pytest.mark.parametrize("name", options("experiment"))

@@ -5,11 +5,13 @@ import shutil
 import pytest
 from PIL import Image
 
-from resnet_lightning.cli import parse
+from resnet_lightning.cli import compose_all
 from resnet_lightning.config import ADDED, ConfigError, config_hash, differing_keys, plain_settings
 from resnet_lightning.data import cache
+from resnet_lightning.overrides import parse
 from resnet_lightning.report.frame import read_comparison
 from resnet_lightning.result import RunResult
+from resnet_lightning.resume import with_resumed
 from resnet_lightning.sweep.plan import plan_jobs, refuse_other_images, single_run, write_plan
 
 
@@ -107,6 +109,16 @@ def test_the_command_of_a_job_in_any_folder_is_understood(settings, tmp_path, na
     folder = tmp_path / name
     (job,) = plan_jobs(folder, [(["lr=0.2"], settings("lr=0.2"))])
     assert [override.value() for override in parse(single_run(folder, job))] == [0.2, str(folder / job.name)]
+
+
+def test_the_command_of_a_job_of_a_list_of_ones_own_is_understood(tmp_path):
+    """The experiment has another list in its file, which the job must not be asked for."""
+    own = ["experiment=r2_variants", "hydra.sweeper.rows=[{stem: imagenet}, {model.widths: [4,4,4,4]}]"]
+    for job in plan_jobs(tmp_path, compose_all(own, multirun=True).jobs):
+        ((_, config),) = compose_all(single_run(tmp_path, job), multirun=False).jobs
+        assert config_hash(plain_settings(config)) == job.digest
+        RunResult("interrupted", job.overrides, {}, 0).write(tmp_path)
+        assert with_resumed([f"resume={tmp_path}"])[:-1] == single_run(tmp_path, job)[:-1]
 
 
 def test_a_sweep_of_an_older_version_goes_on(settings):

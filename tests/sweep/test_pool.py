@@ -44,13 +44,13 @@ def run(tmp_path, monkeypatch):
         jobs = [
             SimpleNamespace(
                 name=f"job {n}", label=f"lr={n}", attempts=0, status="waiting", log="job.log", overrides=[],
-                config=SimpleNamespace(seed=0),
+                config=SimpleNamespace(seed=0), digest="",
             )
             for n in range(count)
         ]  # fmt: skip
         places: dict[str, Slot] = {}
 
-        def process(context, arguments, slot, log):
+        def process(context, arguments, slot, log, planned):
             places[log.parent.name] = slot
             ended = SimpleNamespace(slot=slot, running=False, exit_code=code, asked_to_stop=None, started=0.0)
             ended.process, ended.close = SimpleNamespace(sentinel=None), lambda: None

@@ -16,7 +16,7 @@ from resnet_lightning.sweep.slots import Slot
 from tests.sweep.conftest import alive
 
 
-def leave_child(arguments, slot, log, connection) -> None:
+def leave_child(arguments, slot, log, connection, planned) -> None:
     """In place of ``run_job``: a job that starts another process and falls."""
     os.setsid()
     Path(log).write_text(str(subprocess.Popen(["sleep", "300"]).pid))
@@ -52,6 +52,17 @@ def test_processes_of_a_fallen_job_on_a_node_end_with_it(tmp_path, monkeypatch, 
     job = Job([], "", settings("logger=none"), "job", "waiting")
     result = node.run_task(node.Task(tmp_path, job, tmp_path, [], {}))
     assert result.status == "failed" and gone(int(mark.read_text()))
+
+
+def test_a_job_that_would_compute_something_else_than_planned_is_refused(sweep, monkeypatch):
+    """A file of conf/ was edited after the sweep was checked."""
+    monkeypatch.setenv("RESNET_LIGHTNING_DATA", str(sweep.data_root))
+    monkeypatch.setattr(process, "PRELOAD", [])
+    log, arguments = sweep.place / "job.log", [*sweep.settings, f"hydra.run.dir={sweep.place / 'run'}"]
+    job = process.JobProcess(process.process_context(), arguments, Slot("cpu", None, (), 1), log, "01234567")
+    job.close()
+    assert job.exit_code == 2 and "The files of conf/ have changed since the sweep was started" in log.read_text()
+    assert not (sweep.place / "run" / "result.json").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

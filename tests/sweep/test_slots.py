@@ -51,6 +51,8 @@ def test_numbers_count_the_visible_gpus(machine, slots_of):
     assert [slot.visible_devices for slot in slots_of()] == ["4", "5"]
     assert [slot.visible_devices for slot in slots_of(devices=[1])] == ["5"]
     assert [slot.visible_devices for slot in slots_of(devices=["GPU-1a"])] == ["GPU-1a"]
+    with pytest.raises(ConfigError, match=r"launcher\.devices=\[0, '4'\] names a device twice"):
+        slots_of(devices=[0, "4"])
     with pytest.raises(ConfigError, match=r"launcher\.devices=\[4\].*CUDA_VISIBLE_DEVICES=4,5 leaves 2 GPU"):
         slots_of(devices=[4])
     machine(2)

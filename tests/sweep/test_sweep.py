@@ -151,11 +151,25 @@ def test_ctrl_c_twice_ends_at_once(sweep):
     assert not alive(job)
 
 
+def test_ctrl_c_of_a_terminal_before_the_first_job_starts_none(sweep):
+    """The terminal sends it to the whole process group, of which is what starts the jobs, still busy with importing."""
+    process = sweep.start("lr=0.1,0.2,0.3", "launcher.devices=[0,1,2]")
+    deadline = time.monotonic() + 60
+    while not list(sweep.folder.glob("*/")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and "no new jobs" in output and "Traceback" not in output, output
+    assert len(sweep.results()) <= 1 and all(result.status == "interrupted" for result in sweep.results().values())
+
+
 def test_second_launcher_says_who_holds_the_sweep(sweep):
     process = sweep.start("lr=0.1", faults={"0.1": "slow:20"})
     sweep.wait_for_start(0.1)
-    second = sweep.run("lr=0.1")
+    before = (sweep.folder / "multirun.yaml").read_text()
+    second = sweep.run("lr=0.1", "epochs=2")
     assert second.returncode == 2 and f"process {process.pid} on " in second.stderr
+    assert (sweep.folder / "multirun.yaml").read_text() == before
     interrupt(process)
     process.communicate(timeout=60)
 
@@ -227,6 +241,7 @@ def test_jobs_of_two_processes_each(sweep):
         (["launcher.devices=[0]", "devices=2"], "A job asks for 2 devices, the sweep has 1: 0."),
         (["launcher.devices=[0,0]"], "names a device twice"),
         (["name=s,t"], "a sweep has one name"),
+        (["accelerator=cpu,auto", "precision=16"], "precision=16 is not possible on a CPU"),
     ],
 )
 def test_impossible_sweeps_are_one_sentence(sweep, arguments, sentence):
@@ -237,6 +252,8 @@ def test_impossible_sweeps_are_one_sentence(sweep, arguments, sentence):
 
 def test_single_run_into_the_folder_of_another_is_refused(command, tmp_path):
     assert command(*SMALL, "hydra.run.dir=here").returncode == 0
+    before = (tmp_path / "here" / ".hydra" / "overrides.yaml").read_text()
     other = command(*SMALL, "activation=tanh", "hydra.run.dir=here")
+    assert (tmp_path / "here" / ".hydra" / "overrides.yaml").read_text() == before
     assert other.returncode == 2 and "activation: relu / tanh" in other.stderr
     assert RunResult.read(tmp_path / "here").config["activation"] == "relu"
