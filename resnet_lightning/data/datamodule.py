@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from resnet_lightning.checks import check_augment, check_statistics, held_out, require, scaled_images
-from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig
+from resnet_lightning.checks import check_augment, check_channels, check_statistics, held_out, require, scaled_images
+from resnet_lightning.config import AugmentConfig, DataConfig
 from resnet_lightning.data import cache
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.cache import DataSet, ImageSet
@@ -73,7 +73,7 @@ class ImageDataModule(LightningDataModule):
         self.test_split = "test"
         self._data: DataSet | None = None
         self._ready = False
-        self._placed: dict[str, ImageSet] = {}
+        self._placed: dict[tuple[str, torch.device], ImageSet] = {}
 
     @classmethod
     def from_name(
@@ -136,6 +136,7 @@ class ImageDataModule(LightningDataModule):
         self.train_index = chosen(self.train_index, labels, scaled_images(self.scale, limit), generator)
         self.test_index = torch.arange(len(data.test.labels))
         limit = self.config.test_limit or len(self.test_index)
+        generator = stream(self.config.val_seed, 0, "test limit")  # the same images however many are trained on
         self.test_index = chosen(self.test_index, data.test.labels, limit, generator)
         self.augment = Augment(self.augment_config, *self.statistics)
 
@@ -152,11 +153,7 @@ class ImageDataModule(LightningDataModule):
             ConfigError: the settings name another number of channels than the images have.
         """
         mean, std = self.config.mean or self.data.mean, self.config.std or self.data.std
-        channels = self.image_shape[0]
-        if len(mean) != channels or len(std) != channels:
-            raise ConfigError(
-                f"data.mean={mean} and data.std={std} must have a number for each of {channels} channels."
-            )
+        check_channels(self.config, self.image_shape[0])
         return mean, std
 
     @property
@@ -193,12 +190,13 @@ class ImageDataModule(LightningDataModule):
         """Images and labels of ``train`` or ``test``: on the training device where they fit, else in host memory."""
         assert self.trainer is not None
         device = self.trainer.strategy.root_device
-        if split not in self._placed:
+        if (split, device) not in self._placed:
+            self._placed = {key: place for key, place in self._placed.items() if key[1] == device}  # of another Trainer
             images, labels = getattr(self.data, split)
             if fits(images.nbytes, device):
                 images, labels = images.to(device), labels.to(device)
-            self._placed[split] = ImageSet(images, labels)
-        return self._placed[split]
+            self._placed[split, device] = ImageSet(images, labels)
+        return self._placed[split, device]
 
     def train_dataloader(self) -> TrainLoader:
         trainer = self.trainer

@@ -113,10 +113,12 @@ class ImageClassifier(LightningModule):
     def on_train_start(self) -> None:
         if self.average is not None:
             self.following = Following(self.average, self.network, self.ema)
+            self.followed = self.global_step
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        if self.average is not None:
+        if self.average is not None and self.global_step != self.followed:  # not while gradients are accumulated
             self.following.step(self.global_step)
+            self.followed = self.global_step
 
     def on_train_epoch_start(self) -> None:
         self.tally("train").reset()
@@ -147,23 +149,24 @@ class ImageClassifier(LightningModule):
         self._count("train_eval" if dataloader_idx else "val", batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Close the epoch: its sums become a row of the history, and Lightning's metrics for any other callback."""
-        if self.trainer.state.fn != "fit" or self.trainer.sanity_checking:  # no epoch has ended
-            return
-        train, val = self.tally("train").total(), self.tally("val").total()
+        if self.trainer.state.fn == "validate":
+            self.log_dict(metrics_of({"val": self.tally("val").total()}))
+        elif not self.trainer.sanity_checking:  # else no epoch has ended
+            train_eval = self.tally("train_eval").total()
+            self.close_epoch(self.tally("val").total(), train_eval if train_eval["images"] else {})
+
+    def on_train_epoch_end(self) -> None:
+        if not self.trainer.enable_validation:
+            self.close_epoch({}, {})
+
+    def close_epoch(self, val: dict[str, Any], train_eval: dict[str, Any]) -> None:
+        """The sums of the epoch become a row of the history, and Lightning's metrics for any other callback."""
+        train = self.tally("train").total()
         if not math.isfinite(train["loss"]):
             raise Diverged(f"The loss is {train['loss']} in epoch {self.current_epoch + 1}, lr {self.epoch_lr:g}.")
         head = {"epoch": self.current_epoch + 1, "step": self.global_step, "lr": self.epoch_lr}
-        train_eval = self.tally("train_eval").total()
-        self.history.append(
-            {**head, "train": train, "val": val, "train_eval": train_eval if train_eval["images"] else {}}
-        )
-        metrics = {
-            f"{split}/{key}": sums[key]
-            for split, sums in (("train", train), ("val", val))
-            for key in ("loss", "accuracy")
-        }
-        self.log_dict(metrics)
+        self.history.append({**head, "train": train, "val": val, "train_eval": train_eval})
+        self.log_dict(metrics_of({"train": train, "val": val}))
 
     def on_test_epoch_start(self) -> None:
         self.tally("test").reset()
@@ -175,8 +178,8 @@ class ImageClassifier(LightningModule):
     def on_test_epoch_end(self) -> None:
         # here, not after the test: Lightning then moves the sums to the CPU, where several GPUs cannot add them up
         self.test_sums = self.tally("test").total()
-        self.test_sums["confusion_matrix"] = self.tally("test").confusion.tolist()
-        self.log_dict({f"test/{key}": self.test_sums[key] for key in ("loss", "accuracy")})
+        self.test_sums["confusion_matrix"] = self.tally("test").over_processes()[1].tolist()
+        self.log_dict(metrics_of({"test": self.test_sums}))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["history"] = json.dumps(self.history)  # as text: equal histories make equal files
@@ -195,7 +198,22 @@ class ImageClassifier(LightningModule):
         scaled_on_mps = self.device.type == "mps" and self.trainer.precision == "16-mixed"
         fused = not (self.trainer.gradient_clip_val or scaled_on_mps)
         optimizer = build_optimizer(self.network, self.optimizer_options, self.lr, self.weight_decay, fused)
-        steps = int(self.trainer.estimated_stepping_batches)
-        epochs = self.schedule_epochs or int(self.trainer.max_epochs or 1)
-        scheduler = build_scheduler(optimizer, self.scheduler_options, steps / epochs, epochs)
+        scheduler = build_scheduler(optimizer, self.scheduler_options, *self.schedule_length())
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def schedule_length(self) -> tuple[float, float]:
+        """Steps in an epoch and epochs of the schedule, which ends with the training: by epochs or by ``max_steps``."""
+        trainer = self.trainer
+        steps = trainer.estimated_stepping_batches
+        if self.schedule_epochs:
+            return steps / self.schedule_epochs, self.schedule_epochs
+        if trainer.train_dataloader is None:
+            trainer.fit_loop.setup_data()
+        batches = trainer.num_training_batches
+        per_epoch = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else steps
+        return per_epoch, steps / per_epoch
+
+
+def metrics_of(sums: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """``{"train/loss": 0.1, "train/accuracy": 0.98, ...}`` of the splits that were counted."""
+    return {f"{split}/{key}": found[key] for split, found in sums.items() if found for key in ("loss", "accuracy")}

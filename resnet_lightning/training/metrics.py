@@ -29,27 +29,32 @@ class Tally(nn.Module):
         """Count a batch: mean loss (), logits (N, num_classes), labels (N,); N may be 0 in one of several processes."""
         if len(labels) == 0:  # the mean of nothing is NaN
             return
+        if self.loss_sum.dtype != torch.float32:  # Lightning's precision="bf16-true" has made it one that stops growing
+            self.loss_sum = self.loss_sum.float()
         self.loss_sum.add_(loss.detach(), alpha=len(labels))
         cells = torch.add(logits.argmax(dim=1), labels, alpha=len(self.confusion))
         # not bincount: on a GPU it waits for the largest value
         self.confusion.view(-1).index_add_(0, cells, torch.ones_like(cells))
 
     def total(self) -> dict[str, Any]:
-        """Loss (mean per sample), accuracy, accuracy of each class (0..1) and images, over all processes of the run.
-
-        Adds up the processes, once: after it, ``confusion`` is that of all of them.
-        """
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            for sums in (self.loss_sum, self.confusion):
-                torch.distributed.all_reduce(sums)
-        confusion = self.confusion.cpu()
+        """Loss (mean per sample), accuracy, accuracy of each class (0..1) and images, over all processes of the run."""
+        loss_sum, confusion = self.over_processes()
+        confusion = confusion.cpu()
         images = int(confusion.sum())
         return {
-            "loss": float(self.loss_sum) / max(images, 1),
+            "loss": float(loss_sum) / max(images, 1),
             "accuracy": int(confusion.diagonal().sum()) / max(images, 1),
             "images": images,
             "per_class_accuracy": per_class_accuracy(confusion.tolist()),
         }
+
+    def over_processes(self) -> tuple[Tensor, Tensor]:
+        """``loss_sum`` and ``confusion`` of all processes of the run together; its own stay as they are."""
+        sums = self.loss_sum.clone(), self.confusion.clone()
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            for part in sums:
+                torch.distributed.all_reduce(part)
+        return sums
 
 
 def per_class_accuracy(confusion: list[list[int]]) -> list[float | None]:

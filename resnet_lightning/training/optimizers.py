@@ -135,7 +135,7 @@ def check_schedule(options: dict[str, Any]) -> None:
     choose("scheduler", options["name"], SHAPES)
 
 
-def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: float, epochs: int) -> float:
+def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: float, epochs: float) -> float:
     """The learning rate of a step (from 0), as a factor of ``lr``: linear warm-up, then the schedule."""
     warmup = options["warmup"] * steps_per_epoch
     if step < warmup:
@@ -145,5 +145,5 @@ def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: float, epochs
     return SHAPES[options["name"]]((step - begin) / steps_per_epoch, left / steps_per_epoch, options)
 
 
-def build_scheduler(optimizer: Optimizer, options: dict[str, Any], steps_per_epoch: float, epochs: int) -> LambdaLR:
+def build_scheduler(optimizer: Optimizer, options: dict[str, Any], steps_per_epoch: float, epochs: float) -> LambdaLR:
     return LambdaLR(optimizer, lambda step: lr_factor(options, step, steps_per_epoch, epochs))

@@ -45,6 +45,12 @@ def test_train_limit_is_stratified_and_leaves_validation_alone(module):
     assert torch.equal(data.val_index, module().val_index)
 
 
+def test_the_test_images_are_the_same_however_many_are_trained_on(module):
+    limits = ((), ("data.train_limit=1000",), ("data.val_size=0",), ("data.val_size=0", "data.train_limit=500"))
+    first, *others = [module("data.test_limit=1000", *limit).test_index.tolist() for limit in limits]
+    assert len(set(first)) == 1000 and all(other == first for other in others)
+
+
 def test_no_more_images_are_held_out_than_there_are(settings):
     data = ImageDataModule(replace(settings().data, val_size=60_000), settings().augment, 64, 500, 0)
     with pytest.raises(
@@ -87,7 +93,7 @@ def test_stratified_fills_up_to_the_exact_count():
 
 
 def test_statistics_of_another_number_of_channels_are_refused(module):
-    with pytest.raises(ConfigError, match="each of 1 channels"):
+    with pytest.raises(ConfigError, match="each channel of the images: 1 of them"):
         module("data.mean=[0.5,0.5,0.5]", "data.std=[0.2,0.2,0.2]")
 
 

@@ -121,10 +121,10 @@ def test_gradients_are_clipped(settings, network, precision, tmp_path):
 @pytest.mark.parametrize(("device", "precision", "fused"), [("mps", "16-mixed", False), ("mps", "32-true", True)])
 def test_what_is_scaled_on_an_apple_gpu_is_unscaled(network, monkeypatch, device, precision, fused):
     """Torch's fused step leaves the gradients there as large as ``GradScaler`` has made them."""
-    trainer = SimpleNamespace(gradient_clip_val=None, precision=precision, estimated_stepping_batches=9, max_epochs=1)
+    trainer = SimpleNamespace(gradient_clip_val=None, precision=precision, estimated_stepping_batches=9)
     monkeypatch.setattr(ImageClassifier, "trainer", trainer)
     monkeypatch.setattr(ImageClassifier, "device", torch.device(device))
-    optimizer = ImageClassifier(network, 10).configure_optimizers()["optimizer"]
+    optimizer = ImageClassifier(network, 10, schedule_epochs=1).configure_optimizers()["optimizer"]
     assert bool(optimizer.defaults["fused"]) == fused
 
 

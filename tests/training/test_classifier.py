@@ -1,0 +1,107 @@
+"""The LightningModule in somebody else's Trainer, with somebody else's loaders."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from resnet_lightning import ImageClassifier, ImageDataModule, ResNet
+from resnet_lightning.data.loader import Loader
+from resnet_lightning.training.averaging import Following
+
+STEPS = 6
+
+
+@pytest.fixture
+def loader() -> DataLoader:
+    images = torch.randn(STEPS * 8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return DataLoader(TensorDataset(images, (images.mean(dim=(1, 2, 3)) > 0).long()), batch_size=8)
+
+
+@pytest.fixture
+def trainer():
+    def make(**settings) -> Trainer:
+        quiet = {
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "num_sanity_val_steps": 0,
+        }
+        return Trainer(**(quiet | {"accelerator": "cpu", "max_epochs": 1, "enable_model_summary": False} | settings))
+
+    return make
+
+
+def classifier(**settings) -> ImageClassifier:
+    torch.manual_seed(0)
+    network = ResNet.from_name("resnet10", num_classes=2, in_channels=1, image_size=8, widths=[4, 4, 4])
+    return ImageClassifier(network, 2, lr=0.01, **settings)
+
+
+def test_validation_alone_logs_its_metrics(loader, trainer):
+    ours = classifier()
+    (logged,) = trainer().validate(ours, loader, verbose=False)
+    assert set(logged) == {"val/loss", "val/accuracy"} and ours.history == []
+    with torch.no_grad():
+        loss = F.cross_entropy(ours.eval()(loader.dataset.tensors[0]), loader.dataset.tensors[1])
+    assert logged["val/loss"] == pytest.approx(float(loss), rel=1e-4)
+
+
+def test_training_without_validation_images_has_a_history(loader, trainer):
+    ours, plain = classifier(), trainer(max_epochs=2)
+    plain.fit(ours, loader)
+    assert [row["epoch"] for row in ours.history] == [1, 2]
+    assert all(row["train"]["images"] == STEPS * 8 and row["val"] == {} for row in ours.history)
+    assert float(plain.callback_metrics["train/loss"]) == pytest.approx(ours.history[-1]["train"]["loss"])
+    assert "val/loss" not in plain.callback_metrics
+
+
+class Rates(ImageClassifier):
+    """Notes the learning rate of every step."""
+
+    def on_train_batch_start(self, batch, batch_idx) -> None:
+        self.rates = [*getattr(self, "rates", []), self.trainer.optimizers[0].param_groups[0]["lr"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "accumulate"), [({"name": "step", "step_size": 1, "gamma": 0.5, "warmup": 0}, 1), ("cosine", 2)]
+)
+def test_schedule_of_a_training_that_ends_by_steps_is_that_of_its_epochs(loader, trainer, options, accumulate):
+    def rates(**length) -> list[float]:
+        ours = Rates(classifier().network, 2, lr=0.1, scheduler=options)
+        trainer(accumulate_grad_batches=accumulate, **length).fit(ours, loader)
+        return ours.rates
+
+    by_epochs = rates(max_epochs=3)
+    assert len(by_epochs) == 3 * STEPS and by_epochs[-1] < 0.03 < by_epochs[0] == 0.1
+    assert rates(max_epochs=-1, max_steps=3 * STEPS // accumulate) == by_epochs
+
+
+def test_average_moves_once_a_step_however_many_batches_it_takes(loader, trainer, monkeypatch):
+    steps = []
+    monkeypatch.setattr(Following, "step", lambda self, step: steps.append(step))
+    trainer(accumulate_grad_batches=2).fit(classifier(ema=0.5), loader)
+    assert steps == [1, 2, 3]
+
+
+def test_losses_are_summed_in_float32_whatever_the_network_computes_in(trainer):
+    images = torch.zeros(600 * 2, 1, 8, 8)
+    loader = DataLoader(TensorDataset(images, torch.tensor([0, 1] * 600)), batch_size=2)
+    ours = classifier()
+    (logged,) = trainer(precision="bf16-true").validate(ours, loader, verbose=False)
+    (first,) = trainer(precision="bf16-true", limit_val_batches=1).validate(ours, loader, verbose=False)
+    assert logged["val/loss"] == pytest.approx(first["val/loss"], rel=0.01)  # every batch has the same loss
+
+
+def test_images_go_to_the_device_of_the_next_trainer(trainer, data_root, monkeypatch):
+    data = ImageDataModule.from_name("mnist", batch=16, root=data_root)
+    data.setup()
+    devices = []
+    for device in ("cpu", "meta", "cpu"):
+        data.trainer = trainer()
+        monkeypatch.setattr(type(data.trainer.strategy), "root_device", torch.device(device))
+        loader = data.test_dataloader()
+        assert isinstance(loader, Loader)
+        devices.append(data.placed("test").images.device.type)
+    assert devices == ["cpu", "meta", "cpu"] and len(data._placed) == 1
