@@ -14,6 +14,7 @@ LICENCES = {
     "cifar100": "CIFAR-100 by Alex Krizhevsky, without a stated licence",
     "folder": "images of whoever trained it",
 }
+DO_NOT_USE = "do not use the file"
 USAGE = {
     "model.onnx": """\
 import onnxruntime
@@ -33,17 +34,20 @@ weights = load_file("model.safetensors")""",
 }
 
 
-def model_card(trained: Trained, files: list[str], checked: tuple[str, Any, str]) -> str:
+def model_card(trained: Trained, checks: dict[str, dict[str, Any]]) -> str:
     """Markdown.
 
     Args:
-        files: names of what lies in the folder.
-        checked: format, its ``Check`` and the images it was made on.
+        checks: of every exported file the ``epoch`` of its weights and what was ``said`` of its check.
     """
     result, (channels, height, width) = trained.result, trained.image_shape
     data = result.data
-    name, check, source = checked
-    used = [f"```python\n{USAGE[file]}\n```" for file in files if file in USAGE]
+    old = f": the weights of epoch {{}}, not those above; {DO_NOT_USE}."
+    said = {
+        file: f" {check['said']}" if check["epoch"] == result.best_epoch else old.format(check["epoch"])
+        for file, check in sorted(checks.items())
+    }
+    used = [f"```python\n{USAGE[file]}\n```" for file in said if DO_NOT_USE not in said[file]]
     statistics = ", ".join(f"{key} {list(map(float, getattr(trained.augment, key)))}" for key in ("mean", "std"))
     counts = data.get("images", {})
     command = shlex.join(["python", "-m", "resnet_lightning", *result.overrides])
@@ -64,7 +68,7 @@ def model_card(trained: Trained, files: list[str], checked: tuple[str, Any, str]
             f"| input | uint8 (N, {channels}, {height}, {width}), 0 to 255 |",
             f"| preprocessing | pixels scaled to 0..1, then {statistics}; inside the file, but not in safetensors |",
             "| output | probabilities (N, classes), in the order above |",
-            f"| checked | {name}: {check.sentence(source)} |",
+            *(f"| checked | {file}{text} |" for file, text in said.items()),
             f"| made by | `{command}`, commit {result.git_commit or 'unknown'} |",
             f"| versions | {versions} |",
             f"| licence | code MIT; data: {LICENCES.get(data['name'], 'unknown')}; "

@@ -1,6 +1,7 @@
 """Evaluating a trained network: from images to numbers, figures and a short table."""
 
 import datetime
+import itertools
 import json
 import re
 import shlex
@@ -25,6 +26,8 @@ from resnet_lightning.use.subject import Subject, read_subject
 from resnet_lightning.use.trained import Trained, batches, load
 
 TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
+# two evaluations with the same of these are one
+WHAT = ("root", "split", "overrides", "tta", "precision", "images", "best_epoch")
 OTHER_SPLIT = ("data=", "data.val_size=", "data.val_seed=")  # with these, other images may be held out than in the run
 
 
@@ -49,6 +52,7 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         "data": subject.name,
         "split": options.split,
         "overrides": list(overrides),
+        "root": str(Path(subject.data.root).resolve()),
         "command": shlex.join(["python", "-m", "resnet_lightning.evaluate", str(run), *overrides, *changed(options)]),
         "tta": tta,
         "device": hardware.device_name(trained.device),
@@ -61,7 +65,7 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         "classes": trained.classes,
         **facts,
     }
-    folder = trained.folder / "evaluation" / what(subject, options, overrides)
+    folder = place_of(record, trained.folder / "evaluation" / what(subject, options, overrides))
     text = "\n".join([*([trained.why] if trained.why else []), table(record)])
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,7 +98,7 @@ def caution(subject: Subject, split: str, selection: str, overrides: Sequence[st
     """Why the numbers are too good, where images had a part in making the network, and ``split`` does not say so."""
     if not subject.own:
         return ""
-    if split == "val" and any(text.startswith(OTHER_SPLIT) for text in overrides):
+    if split == "val" and (subject.changed or any(text.startswith(OTHER_SPLIT) for text in overrides)):
         return "Images that the network was trained on may be among these: the numbers may be too good."
     if (split, selection) == ("val", "validation"):
         return "These images selected the epoch: these numbers are a little too good."
@@ -111,9 +115,23 @@ def what(subject: Subject, options: EvaluateOptions, overrides: Sequence[str]) -
     """The name of the folder: ``mnist_test``, ``mnist_test_augment.rotation-30_tta-flip``."""
     place = ("data=", "data.root=")  # the name of the data set says it
     said = [text for text in overrides if not text.startswith(place)]
-    said += [text for text in changed(options) if text.startswith("tta=")]
+    said += [text for text in changed(options) if text.startswith(("tta=", "precision="))]
     name = "_".join([subject.name.replace(" ", "-"), options.split, *(text.replace("=", "-") for text in said)])
     return re.sub(r"[^\w.+-]+", "-", name)[:120]
+
+
+def place_of(record: dict[str, Any], folder: Path) -> Path:
+    """``folder``, or where that holds an evaluation of something else ``..._2``, ``..._3``."""
+    path = folder
+    for number in itertools.count(2):
+        try:
+            there = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            break
+        if all(there.get(key) == record[key] for key in WHAT):
+            break
+        path = folder.with_name(f"{folder.name}_{number}")
+    return path
 
 
 @torch.inference_mode()

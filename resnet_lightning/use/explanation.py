@@ -54,13 +54,19 @@ def explain(run: str | Path, image: str | Path, options: ExplainOptions) -> str:
     if options.label is not None and options.label != trained.classes[labels[0]]:
         labels.append(trained.classes.index(options.label))
     found = [explain_class(trained, images, label, float(probabilities[label])) for label in labels]
-    path = Path(options.out) if options.out else trained.folder / "explain" / f"{Path(image).stem}.png"
+    path = Path(options.out) if options.out else free_path(trained.folder / "explain", Path(image).stem)
     path.parent.mkdir(parents=True, exist_ok=True)
     draw(trained, images[0], found, options.label, path)
     lines = [trained.why] if trained.why else []
     lines += [f"{trained.classes[part.label]}  {percent(part.probability)}" for part in found]
     lines += ["The image was dark on light and inverted (invert=false leaves it as it is)."] if inverted else []
     return "\n".join([*lines, str(path)])
+
+
+def free_path(folder: Path, stem: str) -> Path:
+    """``stem.png``, or ``stem_2.png`` and so on: images of the same name may lie in several folders."""
+    names = (f"{stem}.png", *(f"{stem}_{number}.png" for number in range(2, 10_000)))
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 def explain_class(trained: Trained, images: Tensor, label: int, probability: float) -> Explanation:

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +16,12 @@ from resnet_lightning.data import cache
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.presets import defaults, typed
 from resnet_lightning.result import atomic_write
-from resnet_lightning.use.card import model_card
+from resnet_lightning.use.card import DO_NOT_USE, model_card
 from resnet_lightning.use.trained import Trained, batches, load
 
 TOLERANCE = 1e-3  # largest difference of a probability in float32
 CHECKED = 1000  # test images
+CHECKS = "checks.json"
 OPSET = 18  # of ONNX: what torch's exporter writes without converting, and every runtime since 2023 reads
 
 Predict = Callable[[Tensor], Tensor]  # (N, C, H, W) uint8 -> (N, classes) probabilities
@@ -171,10 +172,24 @@ def export(run: str | Path, name: str) -> int:
     kind.write(trained, path)
     images, source = real_images(trained)
     check = compare(trained, kind.read(path), images)
+    known = {"epoch": trained.result.best_epoch, "said": check.sentence(source)}
+    checks = note_check(folder / CHECKS, kind.name, known)
     with atomic_write(folder / "README.md", "w", encoding="utf-8") as file:
-        file.write(model_card(trained, sorted(file.name for file in folder.iterdir()), (name, check, source)))
+        file.write(model_card(trained, checks))
     print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB\nchecked {check.sentence(source)}\n{folder / 'README.md'}")
     return 0 if check.same else 1
+
+
+def note_check(path: Path, name: str, check: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Keep what is known of each exported file: the epoch of its weights, and how it compared; returns all of it."""
+    try:
+        checks: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        checks = {}
+    checks = {file: known for file, known in checks.items() if path.with_name(file).exists()} | {name: check}
+    with atomic_write(path, "w", encoding="utf-8") as file:
+        json.dump(checks, file, indent=1)
+    return checks
 
 
 class Check(NamedTuple):
@@ -195,7 +210,7 @@ class Check(NamedTuple):
 
     def sentence(self, source: str) -> str:
         classes = "the same class for all" if not self.other_class else f"another class for {self.other_class}"
-        verdict = "" if self.same else f" This is more than {TOLERANCE}: do not use the file."
+        verdict = "" if self.same else f" This is more than {TOLERANCE}: {DO_NOT_USE}."
         numbers = f"{self.images:,} {source}, largest difference of a probability {self.difference:.1e}, {classes}"
         return f"against the network: {numbers} (float32, CPU).{verdict}"
 

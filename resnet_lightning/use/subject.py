@@ -11,13 +11,15 @@ from torch import Tensor
 
 from resnet_lightning.checks import nearest
 from resnet_lightning.cli import compose_all
-from resnet_lightning.config import PUBLISHED, AugmentConfig, Config, ConfigError, DataConfig
+from resnet_lightning.config import PUBLISHED, AugmentConfig, Config, ConfigError, DataConfig, normal
 from resnet_lightning.data import cache
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES, decode, images_below, labelled_files
+from resnet_lightning.overrides import parse
 from resnet_lightning.use.images import to_channels
 from resnet_lightning.use.trained import Trained
 
+OF_THE_NETWORK = {"augment.normalize", "data.mean", "data.std"}
 KNOWN = {"mnist": [str(digit) for digit in range(10)], "fashion_mnist": FASHION_CLASSES, "cifar10": CIFAR10_CLASSES}
 
 
@@ -30,6 +32,8 @@ class Subject(NamedTuple):
         name: of the data set, of a folder with its own name.
         augment: None where the images are taken as they are.
         own: they are from the data set of the run.
+        changed: they are in the folder of the run, but others than those that it had.
+        data: where they are from.
     """
 
     images: Tensor
@@ -37,6 +41,8 @@ class Subject(NamedTuple):
     name: str
     augment: AugmentConfig | None
     own: bool
+    changed: bool
+    data: DataConfig
 
 
 def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subject:
@@ -46,13 +52,16 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
         ConfigError: no such setting, or classes, split and data do not fit.
         DataError: the files are missing or damaged.
     """
+    refuse_several(overrides)
     asked = {text.partition("=")[0] for text in overrides}
+    for key in OF_THE_NETWORK & asked:
+        raise ConfigError(f"{key} is not possible: the network takes images normalised as in its training.")
     ((_, settings),) = compose_all([*overrides, *inherited(trained.config, asked)], multirun=False).jobs
     data = settings.data if "data" in asked else kept(trained.config.data, settings.data, asked)
     scale = 1.0 if "data" in asked else trained.config.scale
     own = data.name == trained.config.data.name
-    if own and data.name not in PUBLISHED and {"data", "data.root"} & asked:
-        own = are_of_the_run(data, trained)
+    same_place = normal("data.root", data.root) == normal("data.root", trained.config.data.root)
+    unchanged = not own or data.name in PUBLISHED or are_of_the_run(data, trained)
     if data.name in KNOWN:  # before 170 MB are downloaded
         match_classes(KNOWN[data.name], trained.classes)
     augment = None
@@ -63,13 +72,24 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     else:
         images, labels, classes = read_split(data, settings, split, scale)
     numbers = match_classes(classes, trained.classes)
-    name = f"folder {Path(data.root).resolve().name}" if data.name == "folder" else data.name
-    return Subject(to_channels(images, trained.image_shape[0]), numbers[labels], name, augment, own)
+    name = f"folder {'/'.join(Path(data.root).resolve().parts[-2:])}" if data.name == "folder" else data.name
+    images = to_channels(images, trained.image_shape[0])
+    return Subject(images, numbers[labels], name, augment, own and (unchanged or same_place), not unchanged, data)
+
+
+def refuse_several(overrides: Sequence[str]) -> None:
+    """
+    Raises:
+        ConfigError: a setting names several values, as for a sweep.
+    """
+    for override in parse(overrides):
+        if override.is_sweep_override():
+            raise ConfigError(f"{override.input_line} names several values, which only a sweep takes: [a,b] is a list.")
 
 
 def inherited(config: Config, asked: set[str]) -> list[str]:
-    """The size of the images follows the run, unless the user says another."""
-    return [] if "data.image_size" in asked else [f"data.image_size={config.data.image_size}"]
+    """The size of the images follows the run, unless the user says another; nothing is trained, in whatever batch."""
+    return ["batch=2", *([] if "data.image_size" in asked else [f"data.image_size={config.data.image_size}"])]
 
 
 def are_of_the_run(data: DataConfig, trained: Trained) -> bool:
@@ -81,10 +101,16 @@ def are_of_the_run(data: DataConfig, trained: Trained) -> bool:
 
 
 def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfig:
-    """The data of the run, changed where the user said so; its folder may be elsewhere by now."""
+    """The data of the run, changed where the user said so; its folder may be elsewhere by now.
+
+    Raises:
+        ConfigError: a user's own images are not where they were.
+    """
     changes = {key: getattr(composed, key) for key in vars(composed) if f"data.{key}" in asked}
-    if not Path(of_run.root).exists():
-        changes.setdefault("root", composed.root)
+    if "root" not in changes and not Path(of_run.root).exists():
+        if of_run.name not in PUBLISHED:
+            raise ConfigError(f"The images of the run are no longer in {of_run.root}: say where with data.root=.")
+        changes["root"] = composed.root
     return replace(of_run, **changes)
 
 

@@ -98,7 +98,7 @@ def test_numbers_that_are_too_good_are_said_to_be(
     assert said in out and ("too good" in out) == bool(said)
 
 
-def test_a_folder_of_the_run_is_its_own_at_any_size_and_in_any_place(settings, folder, tmp_path):
+def test_a_folder_of_the_run_is_its_own_at_any_size_and_in_any_place(settings, folder, tmp_path, capsys):
     """Only another folder that the user names may hold other images."""
     for split in ("train", "test"):
         shutil.copytree(folder, tmp_path / "set" / split)
@@ -114,6 +114,14 @@ def test_a_folder_of_the_run_is_its_own_at_any_size_and_in_any_place(settings, f
         f"data.root={tmp_path / 'copy'} data.image_size=24", f"data.root={tmp_path / 'other'}",
     )}  # fmt: skip
     assert list(own.values()) == [True, True, True, True, False], own
+    next((tmp_path / "set" / "train").rglob("*.png")).unlink()
+    capsys.readouterr()
+    for text in ("", f"data.root={tmp_path / 'set'}"):
+        assert main([str(tmp_path / "run"), "split=val", *text.split()]) == 0
+        assert "Images that the network was trained on may be among these" in capsys.readouterr().out
+    shutil.move(tmp_path / "set", tmp_path / "moved")
+    assert main([str(tmp_path / "run")]) == 2
+    assert f"no longer in {tmp_path / 'set'}: say where with data.root=" in capsys.readouterr().err
 
 
 def test_the_network_alone_computes_in_half_precision(run, monkeypatch):
@@ -166,7 +174,7 @@ def folder(tmp_path, digits) -> Path:
 
 def test_other_data_are_matched_by_the_names_of_their_classes(run, folder):
     assert main([str(run), "data=folder", f"data.root={folder}"]) == 0
-    found = record(run, "folder-mine_test")
+    found = record(run, f"folder-{folder.parent.name}-mine_test")
     assert found["images"] == 60 and found["accuracy"] > 0.8
     assert [number for number, count in enumerate(found["images_per_class"]) if count] == [3, 8]
     assert found["per_class_accuracy"][0] is None
@@ -185,6 +193,8 @@ def test_other_data_are_matched_by_the_names_of_their_classes(run, folder):
         (["lr=3"], "There is no setting lr here"),
         (["data=minst"], "Did you mean mnist?"),
         (["precision=16", "accelerator=cpu"], "not possible on a CPU"),
+        (["augment.normalize=false"], "the network takes images normalised as in its training"),
+        (["augment.rotation=10,20"], "augment.rotation=10,20 names several values, which only a sweep takes"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(run, folder, capsys, arguments, sentence):
@@ -193,6 +203,17 @@ def test_what_does_not_fit_is_one_sentence(run, folder, capsys, arguments, sente
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
     assert not (run / "evaluation").exists()
+
+
+def test_an_evaluation_takes_the_place_of_none_of_something_else(run, folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other" / folder.parent.name / folder.name)
+    next((other / "3").iterdir()).unlink()
+    name = f"folder-{folder.parent.name}-mine_test"
+    for place in (folder, other, folder):
+        assert main([str(run), "data=folder", f"data.root={place}"]) == 0
+    assert [record(run, part)["images"] for part in (name, f"{name}_2")] == [60, 59]
+    assert sorted(path.name for path in (run / "evaluation").iterdir()) == [name, f"{name}_2"]
+    assert main([str(run), "split=train", "data.train_limit=64"]) == 0  # a batch of the run has more
 
 
 def test_wilson_interval_is_that_of_the_literature():

@@ -22,6 +22,8 @@ def test_figure_of_predicted_and_true_class(run, pictures, capsys):
     out = capsys.readouterr().out
     assert out.startswith("0  ") and "\n7  " in out
     two = Image.open(run / "explain" / "0_grey.png").size
+    assert main([str(run), str(pictures / "0_grey.png")]) == 0  # perhaps another image of this name
+    assert Image.open(run / "explain" / "0_grey.png").size == two and (run / "explain" / "0_grey_2.png").exists()
     assert main([str(run), str(pictures / "0_grey.png"), "label=0", f"out={run / 'one.png'}"]) == 0
     one = Image.open(run / "one.png").size
     assert two[1] > 1.5 * one[1]

@@ -8,6 +8,7 @@ import torch
 
 from resnet_lightning import load
 from resnet_lightning.export import main
+from resnet_lightning.result import RunResult
 from resnet_lightning.use.card import accuracy_line
 
 NEEDED = {
@@ -57,6 +58,25 @@ def test_file_that_computes_something_else_is_reported(run, capsys, monkeypatch)
     monkeypatch.setitem(exporting.FORMATS, "pt2", wrong)
     assert main([str(run), "format=pt2"]) == 1
     assert "do not use the file" in capsys.readouterr().out
+
+
+def test_the_card_says_what_is_known_of_every_file(trained_run, tmp_path, monkeypatch):
+    from resnet_lightning.use import exporting
+
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    card = run / "export" / "README.md"
+    wrong = exporting.FORMATS["pt2"]._replace(read=lambda path: lambda images: torch.full((len(images), 10), 0.1))
+    with monkeypatch.context() as patch:
+        patch.setitem(exporting.FORMATS, "pt2", wrong)
+        main([str(run), "format=pt2"])
+    assert main([str(run), "format=torchscript"]) == 0
+    assert card.read_text().count("| checked |") == 2 and "torch.export.load" not in card.read_text()
+    result = RunResult.read(run)
+    result.best_epoch += 1  # the run has gone on since
+    result.write(run)
+    assert main([str(run), "format=pt2"]) == 0
+    assert "torch.export.load" in card.read_text() and "torch.jit.load" not in card.read_text()
+    assert f"model.torchscript.pt: the weights of epoch {result.best_epoch - 1}, not those above" in card.read_text()
 
 
 def test_missing_package_is_one_sentence_before_any_work(capsys, monkeypatch):
