@@ -157,6 +157,14 @@ def test_hue_keeps_brightness_and_grey_and_full_turns(augment, images):
     assert worst(out, unit(images)) > 0.05
 
 
+def test_colours_lose_their_saturation_before_they_turn(augment, images):
+    both = augment("color_jitter.saturation=0.4", "color_jitter.hue=0.5")
+    draws = draws_for(both)
+    draws[:, 1] = 0.5 + 1 / 3  # red becomes green
+    paler = each(tv.adjust_saturation, unit(images), (1 + (2 * draws[:, 0] - 1) * 0.4).tolist())
+    assert worst(both(images, draws), paler.roll(1, dims=1)) < 2e-4
+
+
 def test_grayscale(augment, images):
     grayscale = augment("grayscale=0.5")
     draws = draws_for(grayscale)
