@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnet_lightning.checks import choose
 from resnet_lightning.config import ConfigError
-from resnet_lightning.reproduce.pages import read_texts, write_pages
+from resnet_lightning.reproduce.pages import HEADING, read_texts, write_pages
 from resnet_lightning.text import exit_with, file_error, tell
 
 SWEEPS = Path("multirun")
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
         choose("run", own["run"], ("true", "false"))
         if Path(own["pages"]).resolve() == SWEEPS.resolve():
             raise ConfigError(f"pages={own['pages']} is not possible: the sweeps are there, with their checkpoints.")
+        refuse_other_pages(Path(own["pages"]) / "README.md")
         overrides = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in own]
         experiments = chosen([name for name in own["only"].split(",") if name])
         Path(own["pages"]).mkdir(parents=True, exist_ok=True)  # hours later it would be late
@@ -53,6 +54,15 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def refuse_other_pages(path: Path) -> None:
+    """
+    Raises:
+        ConfigError: the list of the pages would take the place of somebody else's README.md.
+    """
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(HEADING):
+        raise ConfigError(f"pages={path.parent} is not possible: its README.md is no list of such pages.")
 
 
 def chosen(names: Sequence[str]) -> list[str]:

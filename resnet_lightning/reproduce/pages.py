@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from resnet_lightning.config import config_hash
 from resnet_lightning.report import write_report
 from resnet_lightning.report.frame import PLAN_FILE, REFERENCE_FILE, Comparison, Run, read_comparison, read_plan
 from resnet_lightning.report.labels import setting_text
@@ -19,7 +20,7 @@ from resnet_lightning.report.statistics import compare
 from resnet_lightning.reproduce.remaining import finished, remaining
 from resnet_lightning.result import FILE_NAME, RunResult, atomic_write
 from resnet_lightning.sweep.plan import COMMANDS_FILE
-from resnet_lightning.text import count
+from resnet_lightning.text import count, tell
 
 SWEEP_FILES = (PLAN_FILE, COMMANDS_FILE, REFERENCE_FILE)
 REPORT_FILES = ("comparison.csv", "comparison.md", "beside_reference.csv")
@@ -30,6 +31,8 @@ FOOTNOTE = (
     "other work; *about*: partly from the speed of other networks there. Fewer test images "
     "than in full are not scaled up. A device that sustains 10 TFLOP/s takes 100 s for a PFLOP."
 )
+HEADING = "# The five course reports, run again"
+OURS = Path("docs/reports")  # of the project: what reports.yaml says of numbers is of those
 FEW = 7  # runs of which each shows its own curves, as the reports do
 
 
@@ -62,7 +65,8 @@ def write_pages(sweeps: Path, folder: Path) -> list[Path]:
     texts = read_texts()
     for name in (name for text in texts.values() for name in text.experiments):
         for sweep in sweeps_of(name, sweeps):
-            copy_sweep(sweep, folder / sweep.name)
+            if not has_more(folder / sweep.name, sweep, sweeps):
+                copy_sweep(sweep, folder / sweep.name)
     runs = [
         result
         for text in texts.values()
@@ -84,8 +88,20 @@ def sweeps_of(experiment: str, folder: Path) -> list[Path]:
     return [path for path in [folder / experiment, *scaled] if path.is_dir() and read_comparison(path).done]
 
 
+def has_more(copy: Path, sweep: Path, sweeps: Path) -> bool:
+    """Whether an earlier copy has finished runs that the sweep lacks; then it stays, and a line says why."""
+    lost = {config_hash(run.config) for run in finished(copy)} if copy.is_dir() else set()
+    lost -= {config_hash(run.config) for run in finished(sweep)}
+    if lost:
+        tell(
+            f"{copy} stays as it is: it has {count(len(lost), 'finished run')} that {sweep} has not. Take them up with "
+            f"cp -r {copy} {sweeps}/, or remove it."
+        )
+    return bool(lost)
+
+
 def copy_sweep(sweep: Path, target: Path) -> None:
-    """Records of all runs, and the report on just these records; of the best run its own pictures too.
+    """Records of all runs, and the report on just these records; of a run of the best setting its own pictures too.
 
     The copy is made aside and then takes the place of an earlier one, so that nothing outdated stays in it.
     """
@@ -94,7 +110,7 @@ def copy_sweep(sweep: Path, target: Path) -> None:
     comparison = read_comparison(sweep)
     files = [sweep / name for name in SWEEP_FILES]
     files += [sweep / run.name / name for run in comparison.runs for name in RUN_FILES]
-    files += [sweep / run.name / name for run in best_runs(comparison) for name in PICTURES]
+    files += [sweep / run.name / name for run in shown_runs(comparison) for name in PICTURES]
     for source in files:
         if source.is_file():
             place = aside / source.relative_to(sweep)
@@ -117,18 +133,18 @@ def forget_place(record: Path) -> None:
     record.write_text(re.sub(r'"root": "(?:[^"\\]|\\.)*"', '"root": null', text), encoding="utf-8")
 
 
-def best_runs(comparison: Comparison) -> list[Run]:
-    """The first finished run of the best setting."""
+def shown_runs(comparison: Comparison) -> list[Run]:
+    """The first finished run of the best setting: whichever seed it is, so that nothing is picked for its looks."""
     return [run for row in compare(comparison) if row.best for run in row.group.runs if run.status == "done"][:1]
 
 
 def contents(texts: dict[str, Text], folder: Path) -> str:
     lines = [
-        "# The five course reports, run again",
+        HEADING,
         "",
         "Made by `python -m resnet_lightning.reproduce` (`make reports`). Every table stands beside that of its",
         "report; what was scaled down says so in its title. A sweep goes on from these records after",
-        "`cp -r docs/reports/<its folder> multirun/`.",
+        f"`cp -r {folder.as_posix()}/<its folder> multirun/`.",
         "",
         "| report | sweeps with results here |",
         "|---|---|",
@@ -157,7 +173,12 @@ def page(text: Text, folder: Path, runs: Sequence[RunResult]) -> str:
         for sweep in sweeps_of(name, folder):
             parts.append(section(name, sweep))
     if len(parts) > 2:  # else there are no numbers yet
-        parts += ["## What these numbers show, and what not", "\n".join(f"- {sentence}" for sentence in text.carries)]
+        parts += ["\n".join(f"- {sentence}" for sentence in text.carries)]
+        if folder.resolve() == OURS.resolve():
+            parts.insert(-1, "## What these numbers show, and what not")
+        else:
+            parts.insert(-1, f"## What the runs in {OURS} of the project showed, and what not")
+            parts.insert(-1, "*Here* and *these* are those runs; the tables above may have other numbers.")
     left = [line for name in text.experiments for line in remaining(name, sweeps_of(name, folder), runs)]
     if left:
         heads = [
@@ -180,14 +201,14 @@ def section(experiment: str, sweep: Path) -> str:
 
 
 def run_pictures(comparison: Comparison, sweep: Path) -> list[str]:
-    """Curves of every run where there are few, then the pictures of the best run, each named by its setting."""
-    done, best = comparison.done, best_runs(comparison)
+    """Curves of every run where there are few, of one of the best setting all pictures, each named by its setting."""
+    done, shown = comparison.done, shown_runs(comparison)
     lines = []
-    for run in done if len(done) <= FEW else best:
-        wanted = PICTURES if run in best else PICTURES[:1]
+    for run in done if len(done) <= FEW else shown:
+        wanted = PICTURES if run in shown else PICTURES[:1]
         names = wanted if len(run.history) > 1 else wanted[1:]  # one epoch is no curve
         paths = [sweep / run.name / name for name in names if (sweep / run.name / name).is_file()]
-        label = f"`{setting_text(run.settings)}`, seed {run.seed}" + (", the best run" if run in best else "")
+        label = f"`{setting_text(run.settings)}`, seed {run.seed}" + (", of the best setting" if run in shown else "")
         lines += [f"{label}:", *(picture(path, sweep) for path in paths)] if paths else []
     return lines
 
@@ -207,5 +228,7 @@ def made(comparison: Comparison) -> str:
     when = " to ".join(dict.fromkeys([days[0], days[-1]]))
     parts = [f"Run {when} with torch {' and '.join(torch)}"]
     parts += [f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}"] if commits else []
-    slower = "Older commits and whatever" if len(commits) > 1 else "Whatever"
-    return f"{', '.join(parts)}. {slower} else the machine did slowed the times, not the accuracies."
+    text = f"{', '.join(parts)}. Whatever else the machine did slowed the times, not the accuracies."
+    if len(commits) > 1:  # the last digits of a convolution are enough, where a network is far from converged
+        text += " Between commits both may differ, accuracies as they do between seeds."
+    return text

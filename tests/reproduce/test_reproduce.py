@@ -170,6 +170,31 @@ def test_what_a_sweep_that_went_on_left_takes_the_place_of_the_old(sweeps, pages
     assert f"{COMMAND} launcher.retries=1\n{COMMAND} batch=64\n" in text
 
 
+def test_a_sweep_that_lost_runs_does_not_take_them_from_the_pages(sweeps, pages, tmp_path, capsys):
+    copied = shutil.copytree(pages, tmp_path / "pages")
+    folder = shutil.copytree(sweeps / FULL, tmp_path / "multirun" / FULL)
+    shutil.rmtree(folder / "batch-64_epochs-10")
+    write_pages(tmp_path / "multirun", copied)
+    assert (copied / FULL / "batch-64_epochs-10" / "result.json").exists()
+    said = f"{copied / FULL} stays as it is: it has 1 finished run that {folder} has not."
+    assert said in capsys.readouterr().out and (copied / "r4.md").read_text() == (pages / "r4.md").read_text()
+
+
+def test_what_is_said_of_numbers_is_said_to_be_of_others(pages, sweeps, tmp_path, monkeypatch):
+    assert "## What the runs in docs/reports of the project showed, and what not" in (pages / "r4.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    write_pages(sweeps, Path("docs/reports"))
+    assert "## What these numbers show, and what not" in Path("docs/reports/r4.md").read_text()
+
+
+def test_the_readme_of_somebody_else_is_left_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("README.md").write_text("# My project")
+    assert main(["run=false", "pages=."]) == 2
+    assert "pages=. is not possible: its README.md is no list of such pages" in capsys.readouterr().err
+    assert Path("README.md").read_text() == "# My project"
+
+
 def test_pages_among_the_sweeps_are_refused(sweeps, capsys, monkeypatch):
     """A copy without checkpoints would take the place of each sweep."""
     monkeypatch.chdir(sweeps.parent)
