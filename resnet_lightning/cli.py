@@ -321,7 +321,7 @@ def start(argv: list[str]) -> int:
         if asked.jobs[0][1].dry_run:
             return dry_run(asked)
         check_machine([config for _, config in asked.jobs], asked.elsewhere)
-        if not flags.multirun:
+        if not flags.multirun and not flags.cfg:
             check_folder(flags.overrides, asked.jobs[0][1])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print the end of a traceback and exit; we say a sentence
     sys.argv[1:] = argv

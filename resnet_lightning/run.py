@@ -124,6 +124,7 @@ def refuse_folder(config: Config, folder: Path) -> None:
         ConfigError: the folder holds a run with other settings than these, or is being run.
     """
     settings = plain_settings(config)
+    refuse_other_settings(settings)
     if status_in(folder, settings) == "waiting":
         refuse_other_run(folder, settings)
     refuse_held(folder, ADVICE)

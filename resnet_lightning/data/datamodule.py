@@ -1,5 +1,6 @@
 """The data of a run as a LightningDataModule: cache, validation split, loaders, augmentation on the training device."""
 
+import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +185,7 @@ class ImageDataModule(LightningDataModule):
             "mean": mean,
             "std": std,
             "digest": self.data.digest,
+            "test_sample": sample_digest(self.test_index) if self.config.test_limit else None,
         }
 
     def placed(self, split: str) -> ImageSet:
@@ -247,3 +249,8 @@ class ImageDataModule(LightningDataModule):
         if batch.draws is None:
             return Batch(self.augment.plain(batch.images), batch.labels)
         return Batch(self.augment(batch.images, batch.draws), batch.labels)
+
+
+def sample_digest(index: Tensor) -> str:
+    """The same for two runs that are tested on the same images of a data set."""
+    return hashlib.sha256(index.numpy().tobytes()).hexdigest()[:16]

@@ -43,7 +43,7 @@ def summarise(comparison: Comparison, rows: list[Row], effects: list[Effect]) ->
         sentences.append("No run has finished yet: there is nothing to compare.")
     else:
         sentences.append(best_setting(comparison, rows, best))
-        sentences += other_data(comparison)
+        sentences += other_data(comparison) + other_samples(comparison)
         sentences += [effect_of(effect) for effect in effects]
         sentences += what_effects_are(comparison, effects)
         sentences += speed_ups(rows)
@@ -94,6 +94,19 @@ def other_data(comparison: Comparison) -> list[str]:
     if len(images) < 2:
         return []
     return ["The runs have different data sets: the best setting says as much about the data as about the training."]
+
+
+def other_samples(comparison: Comparison) -> list[str]:
+    """With ``data.test_limit``, an older version tested runs of a table on different images."""
+    samples: dict[str, set[str]] = {}
+    for run in comparison.done:
+        data = run.result.config.get("data") if run.result else None
+        if run.result and isinstance(data, dict) and data.get("test_limit"):
+            name = json.dumps([data.get(key) for key in ("name", "test_limit", "val_seed")])
+            samples.setdefault(name, set()).add(str(run.result.data.get("test_sample")))
+    if all(len(found) < 2 for found in samples.values()):
+        return []
+    return ["The runs were tested on different samples of the test images (some by an older version)."]
 
 
 def effect_of(effect: Effect) -> str:

@@ -95,7 +95,7 @@ def has_more(copy: Path, sweep: Path, sweeps: Path) -> bool:
     if lost:
         tell(
             f"{copy} stays as it is: it has {count(len(lost), 'finished run')} that {sweep} has not. Take them up with "
-            f"cp -r {copy} {sweeps}/, or remove it."
+            f"cp -rn {copy} {sweeps}/, or remove it."
         )
     return bool(lost)
 

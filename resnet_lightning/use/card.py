@@ -42,9 +42,9 @@ def model_card(trained: Trained, checks: dict[str, dict[str, Any]]) -> str:
     """
     result, (channels, height, width) = trained.result, trained.image_shape
     data = result.data
-    old = f": the weights of epoch {{}}, not those above; {DO_NOT_USE}."
+    old = f": weights of epoch {{}}, not those above; {DO_NOT_USE}, export it again."
     said = {
-        file: f" {check['said']}" if check["epoch"] == result.best_epoch else old.format(check["epoch"])
+        file: f" {check['said']}" if check["epoch"] == result.best_epoch else old.format(check["epoch"] or "unknown")
         for file, check in sorted(checks.items())
     }
     used = [f"```python\n{USAGE[file]}\n```" for file in said if DO_NOT_USE not in said[file]]

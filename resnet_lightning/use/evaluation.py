@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning import hardware
+from resnet_lightning.config import PUBLISHED
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.evaluate import EvaluateOptions
 from resnet_lightning.randomness import stream
@@ -52,7 +53,7 @@ def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str]
         "data": subject.name,
         "split": options.split,
         "overrides": list(overrides),
-        "root": str(Path(subject.data.root).resolve()),
+        "root": None if subject.data.name in PUBLISHED else str(Path(subject.data.root).resolve()),
         "command": shlex.join(["python", "-m", "resnet_lightning.evaluate", str(run), *overrides, *changed(options)]),
         "tta": tta,
         "device": hardware.device_name(trained.device),
@@ -128,7 +129,7 @@ def place_of(record: dict[str, Any], folder: Path) -> Path:
             there = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             break
-        if all(there.get(key) == record[key] for key in WHAT):
+        if all(there.get(key, record[key]) == record[key] for key in WHAT):
             break
         path = folder.with_name(f"{folder.name}_{number}")
     return path

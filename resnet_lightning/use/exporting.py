@@ -186,7 +186,9 @@ def note_check(path: Path, name: str, check: dict[str, Any]) -> dict[str, dict[s
         checks: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         checks = {}
-    checks = {file: known for file, known in checks.items() if path.with_name(file).exists()} | {name: check}
+    unknown = {"epoch": None, "said": ""}  # of what an older version has exported
+    there = [kind.name for kind in FORMATS.values() if path.with_name(kind.name).exists()]
+    checks = {file: checks.get(file, unknown) for file in there} | {name: check}
     with atomic_write(path, "w", encoding="utf-8") as file:
         json.dump(checks, file, indent=1)
     return checks

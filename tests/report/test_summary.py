@@ -85,6 +85,16 @@ def test_all_failed(sweep):
     assert text.startswith("No run has finished yet") and "Best" not in text and "2 of 2 runs did not finish" in text
 
 
+def test_different_samples_of_the_test_images_are_said(sweep):
+    for seed, sample in enumerate(("1111", "1111", None)):
+        result = write_run(sweep / str(seed), seed=seed, **{"data.name": "mnist", "data.test_limit": 100})
+        result.data["test_sample"] = sample
+        result.write(sweep / str(seed))
+    assert "different samples of the test images" in sentences(sweep)
+    shutil.rmtree(sweep / "2")
+    assert "different samples" not in sentences(sweep)
+
+
 def test_accuracies_on_different_data_are_no_ranking(sweep):
     write_run(sweep / "a", data="mnist", overrides=["data=mnist"])
     write_run(sweep / "b", data="cifar10", overrides=["data=cifar10"])
