@@ -186,6 +186,11 @@ PLACE = ("name", "logger", "data.root", "threads", "launcher", "reference", "dry
 PUBLISHED = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 
 
+def images_of(data: dict[str, Any]) -> tuple[str, str, int]:
+    """Which images a run is on, from the settings of its data; what a user's folder holds may change."""
+    return data["name"], normal("data.root", data["root"]), data["image_size"]
+
+
 def is_place(key: str, data: object) -> bool:
     """Whether a setting says where or how a run happens; the root of a user's own images says what they are."""
     return (key in PLACE or key.partition(".")[0] in PLACE) and (key != "data.root" or data in PUBLISHED)

@@ -87,11 +87,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         ConfigError: the settings do not fit the data, or the folder holds another run; nothing has been trained.
     """
     settings = plain_settings(config)
-    refuse_other_settings(settings)
-    status = status_in(folder, settings)
-    if status == "waiting":
-        refuse_other_run(folder, settings)
-    if status in FINISHED:
+    if status_here(settings, folder) in FINISHED:
         result = RunResult.read(folder)
         refuse_other_images(config.data, result.data.get("digest"), folder)
         log.info(f"finished before\n{closing_lines(result, folder)}")
@@ -123,11 +119,21 @@ def refuse_folder(config: Config, folder: Path) -> None:
     Raises:
         ConfigError: the folder holds a run with other settings than these, or is being run.
     """
-    settings = plain_settings(config)
-    refuse_other_settings(settings)
-    if status_in(folder, settings) == "waiting":
-        refuse_other_run(folder, settings)
+    status_here(plain_settings(config), folder)
     refuse_held(folder, ADVICE)
+
+
+def status_here(settings: dict[str, Any], folder: Path) -> str:
+    """How far the run with these settings is in a folder.
+
+    Raises:
+        ConfigError: the folder holds another run, or a sweep has planned other settings.
+    """
+    refuse_other_settings(settings)
+    status = status_in(folder, settings)
+    if status == "waiting":
+        refuse_other_run(folder, settings)
+    return status
 
 
 def refuse_other_settings(settings: dict[str, Any]) -> None:

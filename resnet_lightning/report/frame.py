@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from resnet_lightning.config import PUBLISHED, ConfigError, config_hash, normal
+from resnet_lightning.config import PUBLISHED, ConfigError, config_hash, images_of
 from resnet_lightning.report.columns import Value, comparable, setting, settings_of, swept_columns, unnamed_columns
 from resnet_lightning.result import FILE_NAME, RunResult
 
@@ -140,12 +140,12 @@ def tell_images_apart(found: Sequence[Found]) -> list[Found]:
     it, the digest of the images is a setting too, ``data.digest``."""
     digests: dict[str, set[str]] = {}
     for one in found:
-        place, digest = images_of(one.result)
+        place, digest = known_images(one.result)
         if digest:
             digests.setdefault(place, set()).add(digest)
 
     def told(one: Found) -> Found:
-        place, digest = images_of(one.result)
+        place, digest = known_images(one.result)
         if one.result is None or digest is None or len(digests[place]) < 2:
             return one
         data = {**one.result.config["data"], "digest": digest}
@@ -154,13 +154,13 @@ def tell_images_apart(found: Sequence[Found]) -> list[Found]:
     return [told(one) for one in found]
 
 
-def images_of(result: RunResult | None) -> tuple[str, str | None]:
+def known_images(result: RunResult | None) -> tuple[str, str | None]:
     """Where a run has its images from, and their digest; None where they are known by their name, or not at all."""
     data = result.config.get("data") if result else None
     digest = result.data.get("digest") if result else None
     if not isinstance(data, dict) or data.get("name") in PUBLISHED or not isinstance(digest, str):
         return "", None
-    return json.dumps([data.get("name"), normal("data.root", data.get("root")), data.get("image_size")]), digest
+    return json.dumps(images_of({"name": None, "root": None, "image_size": None} | data)), digest
 
 
 def one_of_each(found: Sequence[Found], planned: Container[str]) -> list[Found]:

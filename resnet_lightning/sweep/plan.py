@@ -5,7 +5,6 @@ of all its settings. The same command again finds its folders by their hashes; a
 """
 
 import json
-import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnet_lightning.config import PUBLISHED, Config, config_hash, is_place, plain_settings
+from resnet_lightning.config import PUBLISHED, Config, config_hash, images_of, is_place, plain_settings
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, atomic_write, status_in
@@ -118,11 +117,6 @@ def refuse_other_images(folder: Path, jobs: Sequence[Job]) -> None:
         if counts and images in own and (images, digest) not in seen:
             seen.add((images, digest))
             cache.refuse_other_images(own[images], digest, path.parent)
-
-
-def images_of(data: dict[str, Any]) -> tuple[str, str, int]:
-    """Which images a run is on, from the settings of its data."""
-    return data["name"], os.path.normpath(data["root"]), data["image_size"]
 
 
 def sweep_command(overrides: Mapping[str, Sequence[str]]) -> str:

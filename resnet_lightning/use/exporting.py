@@ -176,7 +176,7 @@ def export(run: str | Path, name: str) -> int:
     checks = note_check(folder / CHECKS, kind.name, known)
     with atomic_write(folder / "README.md", "w", encoding="utf-8") as file:
         file.write(model_card(trained, checks))
-    print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB\nchecked {check.sentence(source)}\n{folder / 'README.md'}")
+    print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB\nchecked {known['said']}\n{folder / 'README.md'}")
     return 0 if check.same else 1
 
 

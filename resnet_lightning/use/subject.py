@@ -60,8 +60,8 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     data = settings.data if "data" in asked else kept(trained.config.data, settings.data, asked)
     scale = 1.0 if "data" in asked else trained.config.scale
     own = data.name == trained.config.data.name
-    same_place = normal("data.root", data.root) == normal("data.root", trained.config.data.root)
-    unchanged = not own or data.name in PUBLISHED or are_of_the_run(data, trained)
+    others = own and data.name not in PUBLISHED and not are_of_the_run(data, trained)
+    changed = others and normal("data.root", data.root) == normal("data.root", trained.config.data.root)
     if data.name in KNOWN:  # before 170 MB are downloaded
         match_classes(KNOWN[data.name], trained.classes)
     augment = None
@@ -74,7 +74,7 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     numbers = match_classes(classes, trained.classes)
     name = f"folder {'/'.join(Path(data.root).resolve().parts[-2:])}" if data.name == "folder" else data.name
     images = to_channels(images, trained.image_shape[0])
-    return Subject(images, numbers[labels], name, augment, own and (unchanged or same_place), not unchanged, data)
+    return Subject(images, numbers[labels], name, augment, own and (changed or not others), changed, data)
 
 
 def refuse_several(overrides: Sequence[str]) -> None:
