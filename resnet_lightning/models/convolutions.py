@@ -27,12 +27,16 @@ class Conv3x3(nn.Conv2d):
         super().__init__(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.faster and x.device.type == "cpu" and self.in_float32(x):
+        if self.faster and on_cpu(x) and self.in_float32(x) and self.is_as_made():
             if is_eager(x) and self.saves_products(x):
                 return cast(Tensor, Winograd.apply(x, self.weight))
             if self.training and self.is_small(x):
                 return self.as_product(x)
         return super().forward(x)
+
+    def is_as_made(self) -> bool:
+        """Not so where others have changed it: fused with its BatchNorm it has a bias, for segmentation a dilation."""
+        return self.bias is None and self.padding == self.dilation == (1, 1) and self.groups == 1
 
     def in_float32(self, x: Tensor) -> bool:
         return x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
@@ -65,6 +69,11 @@ class Conv3x3(nn.Conv2d):
         return F.linear(torch.cat(taps, dim=3), weights).permute(0, 3, 1, 2)
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Not so of what stands for a tensor while ``torch.fx`` writes down a network."""
+    return isinstance(x, Tensor) and x.device.type == "cpu"
+
+
 def is_eager(x: Tensor) -> bool:
     """Whether ``x`` holds numbers and is computed with now, by its own shape.
 
@@ -88,6 +97,6 @@ class Conv1x1(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         down, right = self.stride
-        if x.device.type == "cpu" and down * right > 1 and self.in_channels < 16:
-            return F.conv2d(x[:, :, ::down, ::right], self.weight)
+        if on_cpu(x) and down * right > 1 and self.in_channels < 16:
+            return F.conv2d(x[:, :, ::down, ::right], self.weight, self.bias)
         return super().forward(x)

@@ -13,6 +13,7 @@ from resnet_lightning.checks import WORDS, choose, fill_stem
 from resnet_lightning.config import Config, ConfigError, ModelConfig, StemConfig
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
 from resnet_lightning.models.blocks import BasicBlock, Bottleneck
+from resnet_lightning.models.convolutions import Conv1x1
 from resnet_lightning.presets import check_limit, preset, typed
 
 # Each is made from (channels_in, width, stride, activation) and gives width * ``expansion`` channels; its projection of
@@ -42,9 +43,7 @@ class ResNet(nn.Module):
         super().__init__()
         block = BLOCKS[model.block]
         width = model.widths[0]
-        self.conv1 = nn.Conv2d(
-            in_channels, width, cast(int, stem.kernel_size), cast(int, stem.stride), cast(int, stem.padding), bias=False
-        )
+        self.conv1 = stem_convolution(in_channels, width, stem)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = ACTIVATIONS[stem.activation or activation]()
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1) if stem.max_pool else nn.Identity()
@@ -111,6 +110,13 @@ class ResNet(nn.Module):
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
         return cast(Tensor, self.fc(self.dropout(x.mean(dim=(2, 3)))))
+
+
+def stem_convolution(in_channels: int, width: int, stem: StemConfig) -> nn.Conv2d:
+    kernel, stride, padding = cast(int, stem.kernel_size), cast(int, stem.stride), cast(int, stem.padding)
+    if kernel == 1 and padding == 0:
+        return Conv1x1(in_channels, width, stride)
+    return nn.Conv2d(in_channels, width, kernel, stride, padding, bias=False)
 
 
 def initialize(network: ResNet, stem_activation: str, activation: str) -> None:

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from resnet_lightning.config import ModelConfig, StemConfig
 from resnet_lightning.models import winograd
 from resnet_lightning.models.convolutions import Conv1x1, Conv3x3
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.winograd import Winograd
+from resnet_lightning.presets import preset
 from resnet_lightning.training.checkpoint import save_traced
 
 
@@ -185,6 +187,36 @@ def test_gradient_of_a_strided_projection(channels, stride):
     exact.square().sum().backward()
     torch.testing.assert_close(out.detach(), exact.detach().float())
     torch.testing.assert_close(layer.weight.grad, weight.grad.float(), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_stem_of_single_pixels_with_a_stride(channels):
+    """It would be one more strided convolution of few channels."""
+    stem = {"kernel_size": 1, "stride": 2, "padding": 0, "max_pool": False, "activation": "relu"}
+    network = ResNet(ModelConfig(**preset("model", "resnet10")), StemConfig(**stem), channels, 10, "relu")
+    assert isinstance(network.conv1, Conv1x1) and network.conv1.stride == (2, 2)
+    assert network.conv1(torch.randn(2, channels, 9, 8)).shape == (2, 64, 5, 4)
+
+
+def test_a_layer_that_was_fused_with_its_batchnorm_adds_what_that_adds(ways):
+    norm = torch.nn.BatchNorm2d(64).eval()
+    torch.nn.init.normal_(norm.bias)
+    for layer, images in ((Conv3x3(64, 64), images_like(2, 64, 16, 16)), (Conv1x1(4, 64, 2), images_like(2, 4, 8, 8))):
+        apart = norm(layer.eval()(images))
+        fused = torch.nn.utils.fusion.fuse_conv_bn_eval(layer, norm).to(memory_format=torch.channels_last)
+        torch.testing.assert_close(fused(images), apart, rtol=0, atol=1e-4)
+
+
+def test_a_layer_with_a_dilation_has_it(ways):
+    layer, images = layer_like(64, 64), images_like(2, 64, 16, 16)
+    layer.dilation = layer.padding = (2, 2)
+    torch.testing.assert_close(layer(images), F.conv2d(images, layer.weight, padding=2, dilation=2))
+    assert not ways
+
+
+def test_a_network_is_written_down_by_torch_fx():
+    network, images = ResNet.from_name("resnet50", 10).eval(), torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(torch.fx.symbolic_trace(network)(images), network(images), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("channels", "size", "way"), [(4, 2, "product"), (64, 16, "winograd")])
