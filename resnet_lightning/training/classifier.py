@@ -83,7 +83,7 @@ class ImageClassifier(LightningModule):
         choose("tta", tta, WORDS["tta"])
         self.epoch_lr = self.lr  # of the first step of the epoch
         self.schedule_epochs = schedule_epochs
-        self.history: list[dict[str, Any]] = []  # a row an epoch; see end_epoch
+        self.history: list[dict[str, Any]] = []  # a row an epoch; see close_epoch
         self.test_sums: dict[str, Any] = {}  # of the last test
         self.test_predictions: list[Tensor] = []  # (n,) predicted classes of each test batch of this process
         self.tallies = nn.ModuleDict(
@@ -115,6 +115,10 @@ class ImageClassifier(LightningModule):
             self.following = Following(self.average, self.network, self.ema)
             self.followed = self.global_step
 
+    def on_train_end(self) -> None:
+        if self.average is not None:
+            del self.following  # it would hold both networks on the GPU when they leave it
+
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         if self.average is not None and self.global_step != self.followed:  # not while gradients are accumulated
             self.following.step(self.global_step)
@@ -124,6 +128,7 @@ class ImageClassifier(LightningModule):
         self.tally("train").reset()
         torch.manual_seed(stream_seed(self.seed, self.current_epoch, f"dropout of process {self.global_rank}"))
         self.epoch_lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.epoch_closed = False
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch[:2]  # any pair will do, so that other people's loaders fit
@@ -156,15 +161,21 @@ class ImageClassifier(LightningModule):
             self.close_epoch(self.tally("val").total(), train_eval if train_eval["images"] else {})
 
     def on_train_epoch_end(self) -> None:
-        if not self.trainer.enable_validation:
+        if not self.epoch_closed:  # by a validation
             self.close_epoch({}, {})
 
     def close_epoch(self, val: dict[str, Any], train_eval: dict[str, Any]) -> None:
-        """The sums of the epoch become a row of the history, and Lightning's metrics for any other callback."""
+        """The sums of the epoch become a row of the history, and Lightning's metrics for any other callback.
+
+        The last of several validations in an epoch has the row.
+        """
         train = self.tally("train").total()
         if not math.isfinite(train["loss"]):
             raise Diverged(f"The loss is {train['loss']} in epoch {self.current_epoch + 1}, lr {self.epoch_lr:g}.")
         head = {"epoch": self.current_epoch + 1, "step": self.global_step, "lr": self.epoch_lr}
+        if self.epoch_closed:
+            self.history.pop()
+        self.epoch_closed = True
         self.history.append({**head, "train": train, "val": val, "train_eval": train_eval})
         self.log_dict(metrics_of({"train": train, "val": val}))
 

@@ -94,6 +94,27 @@ def test_losses_are_summed_in_float32_whatever_the_network_computes_in(trainer):
     assert logged["val/loss"] == pytest.approx(first["val/loss"], rel=0.01)  # every batch has the same loss
 
 
+def test_several_validations_in_an_epoch_are_one_row_of_the_history(loader, trainer):
+    ours = classifier()
+    trainer(max_epochs=2, val_check_interval=0.5).fit(ours, loader, loader)
+    assert [row["epoch"] for row in ours.history] == [1, 2]
+    assert all(row["train"]["images"] == row["val"]["images"] == STEPS * 8 for row in ours.history)
+
+
+def test_an_epoch_without_a_validation_is_a_row_of_the_history(loader, trainer):
+    ours = classifier()
+    for again in range(2):  # a training that begins anew goes on with it
+        trainer(max_epochs=3, check_val_every_n_epoch=2).fit(ours, loader, loader)
+        assert [row["epoch"] for row in ours.history] == [1, 2, 3] * (again + 1)
+    assert [bool(row["val"]) for row in ours.history[:3]] == [False, True, False]
+
+
+def test_nothing_holds_the_networks_where_they_were_trained(loader, trainer):
+    ours = classifier(ema=0.5)
+    trainer().fit(ours, loader)
+    assert not hasattr(ours, "following")
+
+
 def test_images_go_to_the_device_of_the_next_trainer(trainer, data_root, monkeypatch):
     data = ImageDataModule.from_name("mnist", batch=16, root=data_root)
     data.setup()
