@@ -324,6 +324,7 @@ def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, 
     figures.draw_confusion(result.test["confusion_matrix"], data.classes, test, folder / "confusion_matrix.png")
     positions = data.test_dataloader().positions()
     predicted = torch.cat(classifier.test_predictions).cpu()
-    images, labels = data.data.test.images[positions], data.data.test.labels[positions]
     wrong = round(result.test["images"] * (1 - result.test["accuracy"]))
-    figures.draw_predictions(images, labels, predicted, wrong, data.classes, test, folder / "predictions.png")
+    figures.draw_predictions(
+        data.data.test, positions, predicted, wrong, data.classes, test, folder / "predictions.png"
+    )

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from resnet_lightning.data.cache import ImageSet
 from resnet_lightning.result import atomic_write
 
 TRAIN_COLOUR, EVAL_COLOUR, WRONG_COLOUR = "#4878a8", "#d1605e", "#c0392b"
@@ -29,6 +30,7 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#e5e5e5",
+    "text.parse_math": False,  # a dollar in a name is a dollar
 }
 COLUMNS, ROWS = 8, 2  # of each half of predictions.png
 
@@ -96,16 +98,22 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
 
 
 def draw_predictions(
-    images: Tensor, labels: Tensor, predicted: Tensor, wrong_count: int, classes: Sequence[str], title: str, path: Path
+    test: ImageSet,
+    positions: Tensor,
+    predicted: Tensor,
+    wrong_count: int,
+    classes: Sequence[str],
+    title: str,
+    path: Path,
 ) -> None:
     """Above the first test images, below the first wrong ones; true and predicted class, wrong ones framed in red.
 
     Args:
-        images: (N, C, H, W) uint8.
-        labels, predicted: (N,) class numbers.
+        positions: (N,) of the images in ``test``, which are more than fit into memory: only what is drawn is read.
+        predicted: (N,) class numbers.
         wrong_count: of the whole test set; one of several processes has its share of the images only.
     """
-    count = COLUMNS * ROWS
+    count, labels = COLUMNS * ROWS, test.labels[positions]
     wrong = (labels != predicted).nonzero()[:, 0]
     halves = [
         (
@@ -115,7 +123,7 @@ def draw_predictions(
     ]
     if len(wrong):
         halves.append((f"the first {min(count, len(wrong))} of {wrong_count:,} wrong ones", wrong[:count].tolist()))
-    with plt.rc_context({"font.size": 9}):
+    with plt.rc_context({"font.size": 9, "text.parse_math": False}):
         figure = plt.figure(figsize=(COLUMNS * 1.25, len(halves) * (ROWS * 1.65 + 0.4)), layout="constrained")
         figure.suptitle(title, fontsize=11)
         for part, (name, chosen) in zip(figure.subfigures(len(halves), 1, squeeze=False)[:, 0], halves, strict=True):
@@ -124,7 +132,8 @@ def draw_predictions(
             for cell in cells:
                 cell.axis("off")
             for cell, number in zip(cells, chosen, strict=False):
-                draw_image(cell, images[number], classes[int(labels[number])], classes[int(predicted[number])])
+                image = test.images[positions[number]]
+                draw_image(cell, image, classes[int(labels[number])], classes[int(predicted[number])])
         save(figure, path)
 
 

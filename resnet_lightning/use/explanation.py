@@ -94,6 +94,7 @@ def explain_class(trained: Trained, images: Tensor, label: int, probability: flo
     return Explanation(label, probability, cam / cam.max().clamp_min(1e-12), drop[0].mean(dim=0))
 
 
+@plt.rc_context({"text.parse_math": False})  # a dollar in a name is a dollar
 def draw(trained: Trained, image: Tensor, found: list[Explanation], truth: str | None, path: Path) -> None:
     """A row for each class: the image, Grad-CAM over it, the fall of the probability over it."""
     pixels = image.permute(1, 2, 0).numpy()

@@ -53,7 +53,7 @@ def draw_mistakes(subject: Subject, probabilities: Tensor, classes: Sequence[str
     wrong = (predicted != subject.labels).nonzero()[:, 0]
     order = wrong[confidence[wrong].argsort(descending=True, stable=True)][: COLUMNS * ROWS].tolist()
     rows = max(1, -(-len(order) // COLUMNS))
-    with plt.rc_context({"font.size": 9}):
+    with plt.rc_context({"font.size": 9, "text.parse_math": False}):
         figure, cells = plt.subplots(
             rows, COLUMNS, figsize=(COLUMNS * 1.25, rows * 1.75 + 0.7), squeeze=False, layout="constrained"
         )
