@@ -13,12 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from lightning.pytorch.utilities.memory import is_oom_error
 
 from resnet_lightning.config import DataError
-from resnet_lightning.hardware import is_first_process
+from resnet_lightning.hardware import is_first_process, is_out_of_memory
 from resnet_lightning.result import FILE_NAME, RunResult, Status, remove_half_written, without_nan
 from resnet_lightning.text import NO_ROOM
 from resnet_lightning.training.checkpoint import put_aside, say
@@ -53,7 +51,7 @@ class Attempt:
             result.attempts = int(earlier.attempts) + 1
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, TypeError) as error:
             say(f"{folder / FILE_NAME} cannot be read ({error}): put aside as {FILE_NAME}.bad")
             put_aside(folder / FILE_NAME)
             return
@@ -88,14 +86,6 @@ def end_of(error: BaseException, result: RunResult) -> End | None:
         batch = f"batch={result.config['batch']} (in validation and test eval_batch={result.config['eval_batch']})"
         return End("oom", f"out of memory with {batch}{memory}: take a smaller one ({said})")
     return None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Lightning knows most of the sentences that say so; not those of Apple's GPUs and of cuBLAS."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    said = isinstance(error, RuntimeError) and ("out of memory" in str(error) or "ALLOC_FAILED" in str(error))
-    return said or (isinstance(error, Exception) and is_oom_error(error))
 
 
 def stopped(error: BaseException) -> End:

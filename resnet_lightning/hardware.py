@@ -32,6 +32,16 @@ def is_first_process() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Lightning knows most of the sentences that say so; not those of Apple's GPUs and of cuBLAS."""
+    from lightning.pytorch.utilities.memory import is_oom_error
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    said = isinstance(error, RuntimeError) and ("out of memory" in str(error) or "ALLOC_FAILED" in str(error))
+    return said or (isinstance(error, Exception) and is_oom_error(error))
+
+
 def pick_accelerator(accelerator: str) -> str:
     """``cuda``, ``mps`` or ``cpu`` for what the user asked.
 

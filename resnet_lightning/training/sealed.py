@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from resnet_lightning.hardware import is_out_of_memory
 from resnet_lightning.result import atomic_write
 
 DIGEST = 64  # hexadecimal digits; the last two bytes of an archive without a comment are the comment's length
@@ -64,6 +65,8 @@ def read_sealed(path: Path) -> dict[str, Any]:
     try:
         content = torch.load(io.BytesIO(whole), map_location="cpu", weights_only=True)
     except Exception as error:  # which one depends on what the file holds
+        if is_out_of_memory(error):  # nothing is wrong with the file
+            raise
         raise Damaged("holds more than tensors and plain values, and is not loaded") from error
     if not isinstance(content, dict):
         raise Damaged("is no checkpoint of this program")

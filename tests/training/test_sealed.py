@@ -1,9 +1,10 @@
 """What a checkpoint of a GPU is, told by tensors that only say they are on one."""
 
+import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from resnet_lightning.training.sealed import canonical
+from resnet_lightning.training.sealed import canonical, read_sealed, write_sealed
 
 
 def test_tensors_of_a_gpu_are_written_as_those_of_the_cpu():
@@ -12,6 +13,18 @@ def test_tensors_of_a_gpu_are_written_as_those_of_the_cpu():
         (written,) = canonical({"state": [weight]})["state"]
     assert written.device == torch.device("cpu") and not written.requires_grad
     assert written.stride() == weight.stride()
+
+
+def test_a_file_that_finds_no_memory_is_not_damaged(tmp_path, monkeypatch):
+    write_sealed({"weight": torch.ones(2)}, tmp_path / "a.ckpt")
+    sentence = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
+
+    def load(*_, **__):
+        raise RuntimeError(sentence)
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(RuntimeError, match="allocate"):
+        read_sealed(tmp_path / "a.ckpt")
 
 
 def test_tensors_of_the_cpu_are_written_as_they_are():
