@@ -1,5 +1,6 @@
 """What a run says on the console before it trains and after it ended."""
 
+import math
 import os
 from pathlib import Path
 
@@ -38,10 +39,15 @@ def closing_lines(result: RunResult, folder: Path) -> str:
             if not part or (name == "validation" and result.selection == "test"):
                 continue
             note = "   selected on test" if name == "test" and result.selection == "test" else ""
-            lines += [f"{name:<12}{part['loss']:>8.4f}{percent(part['accuracy']):>11}{part['images']:>9,}{note}"]
+            loss = math.nan if part["loss"] is None else part["loss"]  # as it is in a record that was read
+            lines += [f"{name:<12}{loss:>8.4f}{percent(part['accuracy']):>11}{part['images']:>9,}{note}"]
         memory = f", peak memory {result.peak_memory:,.0f} MiB" if result.peak_memory else ""
         speed = f"{result.images_per_second:,.0f} images/s" if result.images_per_second else ""
         lines += [f"{duration(result.seconds or 0)}, {speed} in training{memory}"]
     if result.status != "done":
         lines += [f"{result.status}: {result.reason}"]
-    return "\n".join([*lines, os.path.relpath(folder)])
+    try:
+        place = os.path.relpath(folder)
+    except ValueError:  # on another drive of Windows
+        place = str(folder)
+    return "\n".join([*lines, place])

@@ -25,6 +25,12 @@ Status = Literal[
 ]  # fmt: skip
 
 FINISHED = ("done", "diverged")  # another attempt would end the same way
+TYPES: dict[str, tuple[type, ...]] = {  # of the fields, where what reads a record relies on them
+    "config choices train val test train_eval model data versions": (dict,),
+    "overrides epoch_seconds": (list,),
+    "status selection name": (str,),
+    "reason device precision started git_commit": (str, type(None)),
+}
 
 
 @contextmanager
@@ -134,14 +140,27 @@ class RunResult:
 
         Raises:
             FileNotFoundError: there is none.
+            OSError: it cannot be read.
             ValueError: it is damaged, or not a record of a run.
         """
-        content = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        text = (folder / FILE_NAME).read_text(encoding="utf-8")
         known = {f.name for f in fields(cls)}
         try:
-            return cls(**{key: value for key, value in content.items() if key in known})
-        except (AttributeError, TypeError) as error:
-            raise ValueError(f"{folder / FILE_NAME} is not the record of a run: {error}") from error
+            record = cls(**{key: value for key, value in json.loads(text).items() if key in known})
+        except (AttributeError, TypeError, RecursionError) as error:
+            raise ValueError(f"it is not the record of a run: {error}") from error
+        record.check_types()
+        return record
+
+    def check_types(self) -> None:
+        """
+        Raises:
+            ValueError: a field has another type than a run gives it.
+        """
+        for keys, kinds in TYPES.items():
+            for key in keys.split():
+                if not isinstance(getattr(self, key), kinds):
+                    raise ValueError(f"{key} is {getattr(self, key)!r:.40}")
 
 
 def status_in(folder: Path, settings: dict[str, Any]) -> str:

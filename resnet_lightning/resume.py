@@ -40,7 +40,7 @@ def recorded(folder: Path) -> list[str]:
     """The overrides of the run in a folder."""
     try:
         overrides: object = RunResult.read(folder).overrides
-    except (OSError, ValueError, RecursionError):  # none yet, or damaged: Hydra has written them down as well
+    except (OSError, ValueError):  # none yet, or damaged: Hydra has written them down as well
         overrides = by_hydra(folder)
     if not isinstance(overrides, list) or not all(isinstance(item, str) for item in overrides):
         raise ConfigError(f"resume={folder} is not possible: the settings recorded there are not readable.")

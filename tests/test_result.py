@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from resnet_lightning.messages import closing_lines
 from resnet_lightning.result import RunResult, atomic_write
 
 
@@ -30,11 +31,20 @@ def test_a_list_of_numbers_takes_one_line(tmp_path):
     assert '"epoch_seconds": [ 1.0, 2.0, 3.0 ]' in (tmp_path / "result.json").read_text()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"status": "done"}', "null", "\0" * 20])
+@pytest.mark.parametrize("content", ["", "{", "[1, 2]", '{"status": "done"}', "null", "\0" * 20, "[" * 100_000])
 def test_damaged_record_is_a_value_error(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(ValueError, match=r"."):
         RunResult.read(tmp_path)
+
+
+def test_fields_of_another_type_are_a_value_error(tmp_path):
+    for changes in ({"config": []}, {"status": None}, {"epoch_seconds": "long"}):
+        record().write(tmp_path)
+        content = json.loads((tmp_path / "result.json").read_text()) | changes
+        (tmp_path / "result.json").write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=next(iter(changes))):
+            RunResult.read(tmp_path)
 
 
 def test_keys_of_a_later_version_are_passed_over(tmp_path):
@@ -55,3 +65,9 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypat
     with pytest.raises(OSError, match="No space"), atomic_write(path, "w") as file:
         file.write("new")
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_finished_run_whose_loss_was_no_number_is_told_again(tmp_path):
+    sums = {"loss": math.nan, "accuracy": 0.5, "images": 10}
+    record(test=sums, train=sums, val=sums, best_epoch=1, seconds=1.0).write(tmp_path)
+    assert closing_lines(RunResult.read(tmp_path), tmp_path).count(" nan ") == 3

@@ -17,12 +17,6 @@ from resnet_lightning.report.columns import Value, comparable, setting, settings
 from resnet_lightning.result import FILE_NAME, RunResult
 
 PLAN_FILE, REFERENCE_FILE = "sweep.json", "reference.csv"
-RECORD_TYPES: dict[str, tuple[type, ...]] = {
-    "config choices train val test train_eval model data versions": (dict,),
-    "overrides epoch_seconds": (list,),
-    "status selection name": (str,),
-    "reason device precision started git_commit": (str, type(None)),
-}
 
 
 class Plan(NamedTuple):
@@ -219,24 +213,11 @@ def read_result(folder: Path) -> tuple[RunResult | None, str, str | None]:
     """Record, status and reason of one run folder."""
     try:
         result = RunResult.read(folder)
-        check_types(result)
         return result, result.status, result.reason
     except FileNotFoundError:
         return None, "waiting", None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         return None, "unreadable", f"{FILE_NAME} cannot be read: {error}"
-
-
-def check_types(result: RunResult) -> None:
-    """Whatever reads a record later relies on these.
-
-    Raises:
-        ValueError: a part of the record has another type than a run gives it.
-    """
-    for keys, kinds in RECORD_TYPES.items():
-        for key in keys.split():
-            if not isinstance(getattr(result, key), kinds):
-                raise ValueError(f"{key} is {getattr(result, key)!r:.40}")
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
