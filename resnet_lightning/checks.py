@@ -89,9 +89,9 @@ def model_name(model: ModelConfig) -> str:
     changes = [
         f"{key[0]}{'.'.join(map(str, now))}"
         for key, now in (("depths", model.depths), ("widths", model.widths))
-        if now != preset[key]
+        if now != preset.get(key, now)  # a file of one's own may leave it to another
     ]
-    return "-".join([model.name, *([model.block] if model.block != preset["block"] else []), *changes])
+    return "-".join([model.name, *([model.block] if model.block != preset.get("block", model.block) else []), *changes])
 
 
 def nearest(value: object, options: Iterable[str]) -> str:
@@ -158,6 +158,9 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+NEEDED = {"optimizer": ("algorithm", "lr", "weight_decay"), "scheduler": ("warmup",)}  # in a file of one's own too
+
+
 def check(config: Config) -> None:
     """Refuse settings that cannot be, before any work.
 
@@ -192,7 +195,7 @@ def check_keys(group: str, settings: dict[str, Any], extra_allowed: bool) -> Non
     """Compare the keys of an optimizer or a schedule with those of its file."""
     choose(f"{group}.name", settings.get("name"), [path.stem for path in (conf_folder() / group).glob("*.yaml")])
     known = cast(DictConfig, OmegaConf.load(conf_folder() / group / f"{settings['name']}.yaml"))
-    for key in map(str, known):
+    for key in (*NEEDED[group], *map(str, known)):
         if key not in settings:
             raise ConfigError(f"{group}.{key} is missing.")
     for key in settings:

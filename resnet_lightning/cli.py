@@ -204,6 +204,9 @@ def sentence(key: str | None, text: str, file: str = "") -> str:
     text = text.rstrip(".")
     if key and ("not in struct" in text or " not in '" in text):
         return unknown_key(key, file)
+    if text.startswith("Interpolation key"):
+        missing = text.split("'")[1]
+        return f"{missing} is missing."
     if key and key.split("[")[0] in type_names():
         return wrong_type(key, text)
     if text.startswith("Ambiguous value for argument"):

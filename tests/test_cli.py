@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, and one sentence for every mistake, before any work."""
 
 import re
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ from omegaconf import OmegaConf
 from resnet_lightning import config, help
 from resnet_lightning.checks import read_config
 from resnet_lightning.cli import compose_all, unknown_key
-from resnet_lightning.config import ConfigError
+from resnet_lightning.config import ConfigError, conf_folder
 from resnet_lightning.info import data_found
 
 BAD = [
@@ -200,6 +201,19 @@ def test_a_model_file_of_ones_own_that_lacks_a_key_is_one_sentence():
     settings = OmegaConf.create({"model": {"name": "mine", "init": "???"}})
     with pytest.raises(ConfigError, match=r"model.init is missing: a file of conf/model begins with"):
         read_config(settings)
+
+
+def test_a_model_file_of_ones_own_may_leave_keys_to_another(tmp_path, monkeypatch):
+    files = shutil.copytree(conf_folder(), tmp_path / "conf")
+    (files / "model" / "mine.yaml").write_text("defaults: [_base]\nname: mine\nwidths: [8, 8, 8, 8]\n")
+    (files / "scheduler" / "mine.yaml").write_text("name: mine\n")
+    (files / "optimizer" / "mine.yaml").write_text("name: mine\nalgorithm: SGD\nweight_decay: 0.0\n")
+    for module in ("cli", "checks", "help"):
+        monkeypatch.setattr(f"resnet_lightning.{module}.conf_folder", lambda: files)
+    assert compose_all(["model=mine"], multirun=False).jobs[0][1].model.depths == [2, 2, 2, 2]
+    for group, key in (("scheduler", "warmup"), ("optimizer", "lr")):
+        with pytest.raises(ConfigError, match=f"{group}.{key} is missing"):
+            compose_all([f"{group}=mine"], multirun=False)
 
 
 def test_a_key_that_only_the_refused_file_has_is_nobodys():
