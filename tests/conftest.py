@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image
 from resnet_lightning.cli import compose_all
 from resnet_lightning.config import Config
 from resnet_lightning.result import RunResult
+from tests.forked import run_module
 
 # a network and a part of MNIST that train in about a second an epoch
 TINY = [
@@ -62,12 +62,9 @@ def settings(data_root: Path):
 def command(data_root: Path, tmp_path: Path):
     """``command("lr=0.1")`` runs ``python -m resnet_lightning`` in an empty folder."""
 
-    def run(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"RESNET_LIGHTNING_DATA": str(data_root)}
-        return subprocess.run(
-            [sys.executable, "-m", "resnet_lightning", *arguments],
-            capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=300, check=False, **options,
-        )  # fmt: skip
+        return run_module("resnet_lightning", *arguments, cwd=tmp_path, env=environment)
 
     return run
 

@@ -18,6 +18,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult
 from resnet_lightning.run import run
 from tests.conftest import HPARAMS_QUERY, TINY
+from tests.forked import run_module
 
 FILES = {
     "result.json", "metrics.csv", "best.ckpt", "last.ckpt", "curves.png", "confusion_matrix.png", "predictions.png",
@@ -30,9 +31,7 @@ def finished(data_root, tmp_path_factory) -> tuple[Path, RunResult, str]:
     """Folder, record and console of one run of three epochs."""
     place = tmp_path_factory.mktemp("run")
     arguments = [*TINY, "epochs=3", "lr=0.2", "dropout=0.1", "augment.rotation=10", f"data.root={data_root}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "resnet_lightning", *arguments], cwd=place, capture_output=True, text=True, check=False
-    )
+    done = run_module("resnet_lightning", *arguments, cwd=place)
     assert done.returncode == 0, done.stderr
     (folder,) = (place / "outputs").iterdir()
     return folder, RunResult.read(folder), done.stdout + done.stderr

@@ -12,6 +12,7 @@ from resnet_lightning.result import RunResult
 from resnet_lightning.resume import with_resumed
 from tests.faults.conftest import SETTINGS, differences
 from tests.faults.test_kill_and_resume import CASES
+from tests.forked import run_module
 from tests.sweep.conftest import INJECT
 
 LR = min(CASES)  # so that the undisturbed run of those tests is that of these
@@ -25,6 +26,8 @@ def single(tmp_path, data_root):
         faults = {"once": str(tmp_path), "figures": False} | ({f"{LR:g}": fault} if fault else {})
         paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
         extra = {"RNL_FAULTS": json.dumps(faults), "PYTHONPATH": paths, "RESNET_LIGHTNING_DATA": str(data_root)}
+        if not fault:
+            return run_module("resnet_lightning", *arguments, cwd=tmp_path, env=os.environ | extra | environment)
         return subprocess.run(
             [sys.executable, "-m", "resnet_lightning", *arguments],
             cwd=tmp_path, env=os.environ | extra | environment, capture_output=True, text=True, timeout=300,

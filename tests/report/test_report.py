@@ -12,6 +12,7 @@ import pytest
 from resnet_lightning.report import __main__ as report_command
 from resnet_lightning.report import page, write_report
 from resnet_lightning.report.__main__ import main
+from tests.forked import run_module
 from tests.report.conftest import write_grid, write_run
 
 FILES = {"comparison.csv", "comparison.md", "comparison.tex", "comparison.html", "events.out.tfevents.0.comparison"}
@@ -97,10 +98,7 @@ def test_a_thousand_runs(sweep):
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "resnet_lightning.report", *arguments],
-        capture_output=True, text=True, cwd=cwd, timeout=100, check=False,
-    )  # fmt: skip
+    return run_module("resnet_lightning.report", *arguments, cwd=cwd)
 
 
 def test_the_command_prints_the_report_of_each_folder(sweep, tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from resnet_lightning.result import RunResult
+from tests.forked import run_module
 
 INJECT = str(Path(__file__).parents[1] / "inject")
 SMALL = [
@@ -38,10 +39,8 @@ class Sweep:
         return os.environ | extra | {"RESNET_LIGHTNING_DATA": str(self.data_root)}
 
     def run(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments), cwd=self.place, env=self.environment(faults), text=True, capture_output=True,
-            check=False, timeout=300,
-        )  # fmt: skip
+        """The faults strike in its jobs."""
+        return run_module(*self.command(*arguments)[2:], cwd=self.place, env=self.environment(faults))
 
     def start(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(

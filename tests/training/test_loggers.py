@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,13 +10,13 @@ import pytest
 from resnet_lightning.config import ConfigError
 from resnet_lightning.training.loggers import Loggers
 from tests.conftest import TINY
+from tests.forked import run_module
 
 
 def train(place: Path, data_root: Path, *arguments: str) -> tuple[subprocess.CompletedProcess[str], Path]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "MLFLOW"))}
     environment = kept | {"RESNET_LIGHTNING_DATA": str(data_root), "HOME": str(place)}
-    command = [sys.executable, "-m", "resnet_lightning", *TINY, "epochs=2", *arguments]
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    done = run_module("resnet_lightning", *TINY, "epochs=2", *arguments, cwd=place, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (place / "outputs").iterdir()
     return done, folder

@@ -1,7 +1,5 @@
 """One trained run for all tests of what a run is good for, and image files made from real digits."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ from PIL import Image
 
 from resnet_lightning.config import DataConfig
 from resnet_lightning.data import cache
+from tests.forked import run_module
 
 ARGUMENTS = [
     "model=resnet10", "model.widths=[8,16,32]", "lr=0.2", "scheduler=onecycle", "epochs=2", "batch=64",
@@ -22,8 +21,7 @@ ARGUMENTS = [
 def trained_run(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run on MNIST, some 97 % right; in ``outputs`` of an otherwise empty folder."""
     place = tmp_path_factory.mktemp("trained")
-    command = [sys.executable, "-m", "resnet_lightning", *ARGUMENTS, f"data.root={data_root}"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    done = run_module("resnet_lightning", *ARGUMENTS, f"data.root={data_root}", cwd=place)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder,) = (place / "outputs").iterdir()
     return folder
