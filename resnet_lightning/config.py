@@ -191,6 +191,11 @@ def images_of(data: dict[str, Any]) -> tuple[str, str, int]:
     return data["name"], normal("data.root", data["root"]), data["image_size"]
 
 
+def key_of(override: str) -> str:
+    """``lr`` of ``+lr=0.1``."""
+    return override.lstrip("+~").partition("=")[0]
+
+
 def is_place(key: str, data: object) -> bool:
     """Whether a setting says where or how a run happens; the root of a user's own images says what they are."""
     return (key in PLACE or key.partition(".")[0] in PLACE) and (key != "data.root" or data in PUBLISHED)

@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summ
 from tensorboard.plugins.hparams.summary_v2 import _summary_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from resnet_lightning.config import CHOICES, GROUPS, Config, config_hash, is_place, value_of
+from resnet_lightning.config import CHOICES, GROUPS, Config, config_hash, is_place, key_of, value_of
 
 FLAT = (
     "activation", "lr", "batch", "epochs", "dropout", "weight_decay", "label_smoothing", "precision", "seed",
@@ -21,8 +21,7 @@ FLAT = (
 
 def columns(config: Config, choices: dict[str, str], overrides: list[str]) -> dict[str, bool | int | float | str]:
     """Settings of a run as the tab shows them: choices, the flat keys, and what else was set on the command line."""
-    keys = [item.lstrip("+~").partition("=")[0] for item in overrides]
-    own = [key for key in keys if key not in CHOICES and not key.startswith(("hydra", "launcher."))]
+    own = [key for key in map(key_of, overrides) if key not in CHOICES and not key.startswith(("hydra", "launcher."))]
     others = [key for key in own if not is_place(key, config.data.name)]
     found: dict[str, Any] = {key: choices[key] for key in GROUPS if key in choices}
     for key in dict.fromkeys([*FLAT, *others]):

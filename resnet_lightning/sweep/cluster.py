@@ -11,14 +11,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from resnet_lightning import hparams
-from resnet_lightning.config import PLANNED, Config, ConfigError, device_count, logger_names
+from resnet_lightning.config import PLANNED, Config, ConfigError, device_count
 from resnet_lightning.lock import ANOTHER_NAME, hold
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, Status
 from resnet_lightning.sweep.launch import prepare_data, report
-from resnet_lightning.sweep.monitor import Monitor
+from resnet_lightning.sweep.monitor import end_line
 from resnet_lightning.sweep.node import Task
-from resnet_lightning.sweep.outcome import read_or_new
+from resnet_lightning.sweep.outcome import close_row, read_or_new
 from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, single_run, write_plan
 from resnet_lightning.text import count, tell
 
@@ -75,6 +74,10 @@ def extra_package(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(f'hydra/launcher={extra} needs the package {module}: pip install -e ".[{extra}]"') from error
+
+
+def first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def gpus_per_job(configs: Sequence[Config]) -> int:
@@ -197,8 +200,7 @@ class Round:
         result = end if isinstance(end, RunResult) else self.record(job, end)
         if result is not None:
             job.status = result.status
-            monitor = Monitor(self.folder, len(self.jobs))
-            monitor.say(f"{result.status:<8} {job.label}: {monitor.outcome(job, result)}; {left} left")
+            tell(f"{end_line(self.folder, job, result)}; {left} left")
 
     def record(self, job: Job, loss: Loss) -> RunResult | None:
         """Write a loss into the job's record; None if the sweep was stopped before the job began."""
@@ -218,8 +220,6 @@ class Round:
         result.attempts = max(result.attempts, job.attempts)
         with suppress(OSError):  # a full disk must not end the jobs that run; the line of this one says how it ended
             result.write(place)
-        if was_running and "tensorboard" in logger_names(job.config.logger):
-            settings = hparams.columns(job.config, result.choices, job.overrides)
-            with suppress(OSError):
-                hparams.mark_failed(place, settings, hparams.group_name(job.config))
+        if was_running:
+            close_row(place, job, result)
         return result

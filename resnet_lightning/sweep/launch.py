@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resnet_lightning.checks import check_batch, check_channels
-from resnet_lightning.config import Config, DeviceMissing, LauncherConfig
+from resnet_lightning.config import Config, DeviceMissing, LauncherConfig, images_of
 from resnet_lightning.lock import ANOTHER_NAME, hold
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
@@ -117,10 +117,10 @@ def prepare_data(configs: Sequence[Config]) -> None:
     """
     from resnet_lightning.data import cache
 
-    images: dict[tuple[str, str, int], int] = {}
+    images: dict[object, int] = {}
     for config in configs:
         data = config.data
-        key = (data.name, data.root, data.image_size)
+        key = images_of(vars(data))
         if key not in images:
             loaded = cache.load(data)
             images[key] = len(loaded.train.labels)

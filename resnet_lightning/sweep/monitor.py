@@ -13,7 +13,7 @@ from rich.table import Table
 
 from resnet_lightning.config import trained_epochs
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.plan import Job
+from resnet_lightning.sweep.plan import JOB_LOG, Job
 from resnet_lightning.sweep.slots import Slot
 from resnet_lightning.text import drop_output, duration, percent, tell
 
@@ -35,6 +35,14 @@ class Progress:
             return int(last["epoch"]), float(last.get("val_accuracy") or last["test_accuracy"])
         except (OSError, ValueError, IndexError, KeyError):
             return 0, None
+
+
+def end_line(folder: Path, job: Job, result: RunResult) -> str:
+    """How a job of the sweep in ``folder`` ended."""
+    said = f"{result.reason}; see {folder / job.name / JOB_LOG}"
+    if result.status == "done" and result.test:
+        said = f"test accuracy {percent(result.test['accuracy'])}"
+    return f"{result.status:<8} {job.label}: {said}"
 
 
 class Output(Console):
@@ -88,12 +96,7 @@ class Monitor:
         del self.running[job.name]
         self.done.add(job.name)
         self.seconds.append(seconds)
-        self.say(f"{result.status:<8} {job.label}: {self.outcome(job, result)}, {duration(seconds)}{self.time_left()}")
-
-    def outcome(self, job: Job, result: RunResult) -> str:
-        if result.status == "done" and result.test:
-            return f"test accuracy {percent(result.test['accuracy'])}"
-        return f"{result.reason}; see {self.folder / job.name / job.log}"
+        self.say(f"{end_line(self.folder, job, result)}, {duration(seconds)}{self.time_left()}")
 
     def say(self, text: str) -> None:
         if self.live is None:  # rich would say lines that a full disk has refused once more with each new one

@@ -15,7 +15,7 @@ from pathlib import Path
 from resnet_lightning.config import SLOT
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.outcome import forget_old_record, settle
-from resnet_lightning.sweep.plan import Job
+from resnet_lightning.sweep.plan import JOB_LOG, Job
 from resnet_lightning.sweep.process import end_group, end_with_launcher
 from resnet_lightning.text import exit_with
 
@@ -49,7 +49,7 @@ def run_task(task: Task) -> RunResult:
     place = task.folder / task.job.name
     place.mkdir(parents=True, exist_ok=True)
     forget_old_record(place)
-    with (place / task.job.log).open("ab") as log:
+    with (place / JOB_LOG).open("ab") as log:
         process = start(task, log.fileno())
     try:
         while process.poll() is None:  # not wait(): Ray's request to stop is seen between two calls only

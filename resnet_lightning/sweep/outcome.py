@@ -10,7 +10,7 @@ from pathlib import Path
 from resnet_lightning import hparams
 from resnet_lightning.config import logger_names, plain_settings
 from resnet_lightning.result import FINISHED, RunResult, Status
-from resnet_lightning.sweep.plan import Job
+from resnet_lightning.sweep.plan import JOB_LOG, Job
 from resnet_lightning.text import count, file_error
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
@@ -43,7 +43,7 @@ def settle(
         result.status, result.reason = verdict(exit_code, stopped)
         result.exit_code = 1
         if result.status == "failed" and exit_code in SENTENCES:
-            result.reason = last_error(place / job.log) or result.reason
+            result.reason = last_error(place / JOB_LOG) or result.reason
     if result.status == "oom" and neighbours:
         result.reason = (
             f"{result.reason}; {count(neighbours, 'other job')} shared the memory (launcher.jobs_per_device)"
@@ -51,11 +51,17 @@ def settle(
     result.attempts = max(result.attempts, job.attempts)  # a run counts itself, unless it fell before it could
     if result != recorded:  # a full disk is no matter where there is nothing to add
         result.write(place)
-    if (not ended_itself or timed_out) and "tensorboard" in logger_names(job.config.logger):
+    if not ended_itself or timed_out:
+        close_row(place, job, result)
+    return result
+
+
+def close_row(place: Path, job: Job, result: RunResult) -> None:
+    """Have TensorBoard show as failed what could not say so itself."""
+    if "tensorboard" in logger_names(job.config.logger):
         settings = hparams.columns(job.config, result.choices, job.overrides)
         with suppress(OSError):  # the record says it
             hparams.mark_failed(place, settings, hparams.group_name(job.config))
-    return result
 
 
 def read_or_new(place: Path, job: Job) -> RunResult:

@@ -8,11 +8,11 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_lightning.config import PUBLISHED, Config, config_hash, images_of, is_place, plain_settings
+from resnet_lightning.config import PUBLISHED, Config, config_hash, images_of, is_place, key_of, plain_settings
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, atomic_write, status_in
@@ -22,6 +22,7 @@ from resnet_lightning.text import count
 SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
 SWEEP_KEYS = ("name", "launcher", "dry_run", "hydra")  # these belong to the sweep, not to its jobs
 COMMANDS_FILE = "commands.sh"
+JOB_LOG = "job.log"  # in the folder of a job: what it printed
 
 
 @dataclass
@@ -41,7 +42,6 @@ class Job:
     name: str
     status: str
     attempts: int = 0
-    log: str = field(default="job.log", repr=False)
 
     @property
     def digest(self) -> str:
@@ -55,10 +55,6 @@ class Job:
 def job_overrides(overrides: Sequence[str]) -> list[str]:
     """Without the keys of the sweep itself: its name, its launcher."""
     return [item for item in overrides if re.split(r"[./]", key_of(item))[0] not in SWEEP_KEYS]
-
-
-def key_of(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
 
 
 def slug(overrides: Sequence[str], data: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, may_be_of_the_gpu, not_started, settle
-from resnet_lightning.sweep.plan import Job, single_run
+from resnet_lightning.sweep.plan import JOB_LOG, Job, single_run
 from resnet_lightning.sweep.process import JobProcess, process_context
 from resnet_lightning.sweep.slots import Slot
 from resnet_lightning.text import file_error, tell
@@ -132,7 +132,7 @@ class Pool:
         try:
             forget_old_record(place)
             arguments = single_run(self.folder, job)
-            self.running[number] = JobProcess(self.context, arguments, slot, place / job.log, job.digest)
+            self.running[number] = JobProcess(self.context, arguments, slot, place / JOB_LOG, job.digest)
         except (OSError, EOFError) as error:  # EOFError: the fork server has fallen; the next start brings it up again
             result = not_started(self.folder, job, error)
             job.status = result.status

@@ -7,7 +7,7 @@ from typing import Any
 
 from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.cluster import Loss, Ticket, extra_package
+from resnet_lightning.sweep.cluster import Loss, Ticket, extra_package, first_line
 from resnet_lightning.sweep.node import Task, run_task
 from resnet_lightning.text import tell
 
@@ -77,7 +77,3 @@ class RayTicket:
 
     def cancel(self) -> None:
         self.ray.cancel(self.reference)
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

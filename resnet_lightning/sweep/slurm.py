@@ -14,7 +14,7 @@ from typing import Any
 
 from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult, atomic_write
-from resnet_lightning.sweep.cluster import Loss, Ticket, extra_package
+from resnet_lightning.sweep.cluster import Loss, Ticket, extra_package, first_line
 from resnet_lightning.sweep.node import Task, run_task
 from resnet_lightning.text import tell
 
@@ -172,7 +172,3 @@ def look_again(folder: Path) -> None:
         folder.chmod(folder.stat().st_mode)
     except OSError:
         return
-
-
-def first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from resnet_lightning import hardware
 from resnet_lightning.config import PUBLISHED
 from resnet_lightning.data.augment import Augment
-from resnet_lightning.evaluate import EvaluateOptions
 from resnet_lightning.randomness import stream
 from resnet_lightning.result import INNERMOST_LIST, atomic_write, without_nan
 from resnet_lightning.text import percent
@@ -26,13 +25,16 @@ from resnet_lightning.use.calibration import BINS, expected_calibration_error, r
 from resnet_lightning.use.subject import Subject, read_subject
 from resnet_lightning.use.trained import Trained, batches, load
 
+if TYPE_CHECKING:
+    from resnet_lightning.evaluate import EvaluateOptions  # which imports this module when it has work
+
 TYPES = {"bf16": torch.bfloat16, "16": torch.float16}
 # two evaluations with the same of these are one
 WHAT = ("root", "split", "overrides", "tta", "precision", "images", "best_epoch")
 OTHER_SPLIT = ("data=", "data.val_size=", "data.val_seed=")  # with these, other images may be held out than in the run
 
 
-def evaluate(run: str | Path, options: EvaluateOptions, overrides: Sequence[str] = ()) -> Path:
+def evaluate(run: str | Path, options: "EvaluateOptions", overrides: Sequence[str] = ()) -> Path:
     """Evaluate a run, write ``evaluation/<what>/`` into its folder, print the table, return the folder.
 
     Args:
@@ -108,11 +110,11 @@ def caution(subject: Subject, split: str, selection: str, overrides: Sequence[st
     return ""
 
 
-def changed(options: EvaluateOptions) -> list[str]:
-    return [f"{key}={value}" for key, value in vars(options).items() if value != vars(EvaluateOptions())[key]]
+def changed(options: "EvaluateOptions") -> list[str]:
+    return [f"{key}={value}" for key, value in vars(options).items() if value != vars(type(options)())[key]]
 
 
-def what(subject: Subject, options: EvaluateOptions, overrides: Sequence[str]) -> str:
+def what(subject: Subject, options: "EvaluateOptions", overrides: Sequence[str]) -> str:
     """The name of the folder: ``mnist_test``, ``mnist_test_augment.rotation-30_tta-flip``."""
     place = ("data=", "data.root=")  # the name of the data set says it
     said = [text for text in overrides if not text.startswith(place)]

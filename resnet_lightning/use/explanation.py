@@ -2,7 +2,7 @@
 arXiv:1311.2901), both by captum."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 
@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning.checks import choose
-from resnet_lightning.explain import ExplainOptions
 from resnet_lightning.text import percent
 from resnet_lightning.training.figures import save
 from resnet_lightning.use.images import read_images
 from resnet_lightning.use.trained import Trained, load
+
+if TYPE_CHECKING:
+    from resnet_lightning.explain import ExplainOptions  # which imports this module when it has work
 
 PATCHES = 7  # width and height of the covering patch: a seventh of the image
 
@@ -37,7 +39,7 @@ class Explanation(NamedTuple):
     occlusion: Tensor
 
 
-def explain(run: str | Path, image: str | Path, options: ExplainOptions) -> str:
+def explain(run: str | Path, image: str | Path, options: "ExplainOptions") -> str:
     """Draw the explanation of an image file; returns what to print.
 
     Raises:
@@ -56,7 +58,8 @@ def explain(run: str | Path, image: str | Path, options: ExplainOptions) -> str:
     found = [explain_class(trained, images, label, float(probabilities[label])) for label in labels]
     path = Path(options.out) if options.out else free_path(trained.folder / "explain", Path(image).stem)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(trained, images[0], found, options.label, path)
+    with plt.rc_context({"text.parse_math": False}):  # a dollar in a name is a dollar
+        draw(trained, images[0], found, options.label, path)
     lines = [trained.why] if trained.why else []
     lines += [f"{trained.classes[part.label]}  {percent(part.probability)}" for part in found]
     lines += ["The image was dark on light and inverted (invert=false leaves it as it is)."] if inverted else []
@@ -94,7 +97,6 @@ def explain_class(trained: Trained, images: Tensor, label: int, probability: flo
     return Explanation(label, probability, cam / cam.max().clamp_min(1e-12), drop[0].mean(dim=0))
 
 
-@plt.rc_context({"text.parse_math": False})  # a dollar in a name is a dollar
 def draw(trained: Trained, image: Tensor, found: list[Explanation], truth: str | None, path: Path) -> None:
     """A row for each class: the image, Grad-CAM over it, the fall of the probability over it."""
     pixels = image.permute(1, 2, 0).numpy()

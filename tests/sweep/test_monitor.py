@@ -6,7 +6,7 @@ import pytest
 
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep import monitor
-from resnet_lightning.sweep.monitor import Monitor
+from resnet_lightning.sweep.monitor import Monitor, end_line
 
 
 @pytest.mark.parametrize(("before", "left"), [(0, "10.0 s"), (6, "20.0 s")])
@@ -34,7 +34,7 @@ def test_attempts_are_no_further_jobs(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
     config = SimpleNamespace(epochs=10, epochs_scale=1.0)
-    jobs = [SimpleNamespace(name=name, label=name, attempts=1, config=config, log="job.log") for name in "abc"]
+    jobs = [SimpleNamespace(name=name, label=name, attempts=1, config=config) for name in "abc"]
     watcher = Monitor(tmp_path, 3)
     watcher.slots = 3
     for job in jobs:
@@ -51,5 +51,5 @@ def test_attempts_are_no_further_jobs(tmp_path, monkeypatch):
 
 def test_a_job_that_failed_after_its_test_says_why(tmp_path):
     failed = RunResult("failed", [], {}, 0, reason="disk full", test={"accuracy": 0.98})
-    job = SimpleNamespace(name="a", log="job.log")
-    assert Monitor(tmp_path, 1).outcome(job, failed) == f"disk full; see {tmp_path / 'a' / 'job.log'}"
+    job = SimpleNamespace(name="a", label="lr=1")
+    assert end_line(tmp_path, job, failed).endswith(f"lr=1: disk full; see {tmp_path / 'a' / 'job.log'}")

@@ -28,13 +28,13 @@ def test_a_job_that_ended_by_itself_at_the_last_moment_keeps_its_result(job, tmp
 
 
 def test_a_job_that_fell_before_its_record_says_why(job, tmp_path):
-    (tmp_path / job.name / job.log).write_text("Error: an old attempt\nmore\nError: device 1 is gone.\n")
+    (tmp_path / job.name / "job.log").write_text("Error: an old attempt\nmore\nError: device 1 is gone.\n")
     result = settle(tmp_path, job, exit_code=1, timed_out=False, stopped=False)
     assert (result.status, result.reason) == ("failed", "device 1 is gone.")
 
 
 def test_a_job_that_vanished_does_not_take_the_sentence_of_an_old_attempt(job, tmp_path):
-    (tmp_path / job.name / job.log).write_text("Error: an old attempt\n")
+    (tmp_path / job.name / "job.log").write_text("Error: an old attempt\n")
     result = settle(tmp_path, job, exit_code=0, timed_out=False, stopped=False)
     assert (result.status, result.reason) == ("failed", "ended without a result (exit code 0)")
 
