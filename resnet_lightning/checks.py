@@ -151,7 +151,6 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "augment.grayscale": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
     "augment.random_erasing": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
     "launcher.jobs_per_device": (lambda v: v >= 1, "a whole number from 1"),
-    "launcher.devices_per_job": (lambda v: v >= 1, "a whole number from 1"),
     "launcher.threads_per_job": (lambda v: v is None or v >= 1, "a whole number from 1, or null"),
     "launcher.job_timeout": (lambda v: v is None or v > 0, "a number of seconds above 0, or null"),
     "launcher.retries": (lambda v: v >= 0, "a whole number from 0"),

@@ -98,7 +98,6 @@ class AugmentConfig:
 class LauncherConfig:
     devices: Any
     jobs_per_device: int
-    devices_per_job: int
     threads_per_job: int | None
     job_timeout: float | None
     retries: int

@@ -65,8 +65,8 @@ def make_slots(launcher: LauncherConfig, configs: Sequence[Config]) -> list[Slot
         raise ConfigError(
             f"devices={devices} is not possible in a sweep: it must be a count; launcher.devices chooses the GPUs."
         )
-    wanted = max(device_count(config.devices) or 1 for config in configs)
-    return gpu_slots(launcher, names, wanted, found=bool(visible))
+    size = max(device_count(config.devices) or 1 for config in configs)
+    return gpu_slots(launcher, names, size, found=bool(visible))
 
 
 def chosen_gpus(devices: list[int | str], visible: list[str]) -> list[str]:
@@ -84,8 +84,7 @@ def chosen_gpus(devices: list[int | str], visible: list[str]) -> list[str]:
     return names
 
 
-def gpu_slots(launcher: LauncherConfig, names: list[str], wanted: int, found: bool) -> list[Slot]:
-    size = max(launcher.devices_per_job, wanted)
+def gpu_slots(launcher: LauncherConfig, names: list[str], size: int, found: bool) -> list[Slot]:
     if size > len(names):
         raise ConfigError(f"A job asks for {size} devices, the sweep has {len(names)}: {', '.join(names)}.")
     if size > 1 and any(map(is_mig, names)):

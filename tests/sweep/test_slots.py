@@ -29,8 +29,8 @@ def machine(monkeypatch):
 
 @pytest.fixture
 def slots_of(settings):
-    def make(*arguments: str, devices: list[int | str] | str = "auto", per_job: int = 1):
-        return make_slots(LauncherConfig(devices, 1, per_job, None, None, 0), [settings(*arguments)])
+    def make(*arguments: str, devices: list[int | str] | str = "auto"):
+        return make_slots(LauncherConfig(devices, 1, None, None, 0), [settings(*arguments)])
 
     return make
 
@@ -86,7 +86,7 @@ def test_cores_are_shared_by_all_processes(machine, slots_of):
 def test_jobs_for_the_cpu_come_after_those_of_gpus_one_at_a_time_on_all_cores(machine, settings):
     """Else the speed-up of a comparison of devices is one over a share of the cores, busy with feeding GPUs."""
     jobs = [SimpleNamespace(config=settings(f"accelerator={kind}")) for kind in ("cpu", "gpu", "cpu")]
-    launcher = LauncherConfig("auto", 2, 1, None, None, 0)
+    launcher = LauncherConfig("auto", 2, None, None, 0)
     machine(4)
     gpus, cpu = share_devices(launcher, jobs)
     assert gpus.jobs == [jobs[1]] and len(gpus.slots) == 8 and all(slot.needs_gpu for slot in gpus.slots)
