@@ -22,7 +22,7 @@ usage: python -m resnet_lightning [--multirun] [choice=name ...] [key=value ...]
   python -m resnet_lightning model=resnet34 data=mnist
   python -m resnet_lightning model=resnet18 data=cifar10 augment=crop_flip optimizer=momentum lr=0.1 batch=128 epochs=15
   python -m resnet_lightning model=resnet10 'model.widths=[16,32,64]' epochs=2 augment.rotation=15 seed=1
-  python -m resnet_lightning data=folder data.root=my_images data.image_size=96
+  python -m resnet_lightning data=folder data.root=my_images data.image_size=96 batch=32
   python -m resnet_lightning --multirun name=lr_batch lr=0.1,0.01,0.001 batch=32,64,128     every combination, compared
   python -m resnet_lightning --multirun 'hydra.sweeper.rows=[{stem: cifar},{stem: imagenet, lr: 0.01}]'       a list
   python -m resnet_lightning --multirun experiment=r1_lr_batch scale=0.1
@@ -110,7 +110,7 @@ def sections() -> list[Section]:
         base = conf_folder() / group / "_base.yaml"
         if base.exists():
             found = [e for e in entries(base, group) if not e.key.endswith(".name")]
-            result.append(Section(f"Keys of {group} (default: where the chosen file sets no other):", rows(found)))
+            result.append(Section(f"Keys of {group} (default, unless the chosen file sets another):", rows(found)))
         else:
             result.append(Section(f"Keys of {group}, by option:", [option_row(group, name) for name in options(group)]))
     experiments = [(f"experiment={name}", "", experiment_head(name)) for name in options("experiment")]

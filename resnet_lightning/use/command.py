@@ -16,8 +16,8 @@ from resnet_lightning.text import drop_output, file_error
 
 KEY = re.compile(r"^([a-z_][a-z_0-9.]*)=(.*)$", re.DOTALL)
 RUN_HELP = """\
-RUN is the folder of a run, that of a sweep (its best run by validation accuracy), or latest (the newest run below
-outputs/ and multirun/).
+RUN is the folder of a run, that of a sweep (its best run by validation accuracy; by test accuracy where nothing is held
+out), or latest (the newest run below outputs/ and multirun/).
 """
 EXIT_CODES = "Exit codes: 0 done, 1 failed in part or as a whole, 2 bad setting, 130 interrupted."
 T = TypeVar("T")
