@@ -1,5 +1,6 @@
 """The README and docs/ say what the files say, and name nothing that is not there."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,3 +24,11 @@ def test_links_lead_somewhere(page):
     for part in path.read_text(encoding="utf-8").split("](")[1:]:
         target = part.split(")")[0].split("#")[0]
         assert not target or target.startswith("http") or (path.parent / target).exists(), target
+
+
+def test_readme_says_of_reliability_what_its_page_says():
+    readme, page = ((ROOT / path).read_text(encoding="utf-8") for path in ("README.md", "docs/reliability.md"))
+    faults = re.findall(r"^\| (\d+)\*? \|", page, re.MULTILINE)
+    assert faults == [str(number) for number in range(1, 34)] and "Thirty-three faults" in readme
+    commands = re.findall(r"^python -m .*?(?=  #)", page, re.MULTILINE)
+    assert commands and all(command.strip() in readme for command in commands)
