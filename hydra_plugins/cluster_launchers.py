@@ -30,13 +30,13 @@ class ClusterLauncher(Launcher):
     def queue(self, options: dict[str, Any], gpus: int) -> "Queue": ...
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from resnet_lightning import cli  # here: Hydra imports every plugin at every start
+        from resnet_lightning import cli, compose  # here: Hydra imports every plugin at every start
         from resnet_lightning.sweep.cluster import gpus_per_job, run_on_cluster
         from resnet_lightning.sweep.plan import sweep_command
 
         options = cast(dict[str, Any], OmegaConf.to_container(self.config.hydra.launcher, resolve=True))
         del options["_target_"]
-        jobs = cli.compose_jobs(job_overrides)
+        jobs = compose.compose_jobs(job_overrides)
         queue = self.queue(options, gpus_per_job([config for _, config in jobs]))
         command = sweep_command(self.config.hydra.overrides)
         code = run_on_cluster(Path(str(self.config.hydra.sweep.dir)), jobs, command, queue)

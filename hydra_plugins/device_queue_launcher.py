@@ -29,7 +29,7 @@ class DeviceQueueLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from resnet_lightning import cli  # here: Hydra imports every plugin at every start
+        from resnet_lightning import cli, compose  # here: Hydra imports every plugin at every start
         from resnet_lightning.config import ConfigError
 
         if sys.platform == "win32":
@@ -38,6 +38,6 @@ class DeviceQueueLauncher(Launcher):
         from resnet_lightning.sweep.plan import sweep_command
 
         own = self.config.hydra
-        code = run_sweep(Path(str(own.sweep.dir)), cli.compose_jobs(job_overrides), sweep_command(own.overrides))
+        code = run_sweep(Path(str(own.sweep.dir)), compose.compose_jobs(job_overrides), sweep_command(own.overrides))
         cli.codes.append(code)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED, _return_value=code) for o in job_overrides]

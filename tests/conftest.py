@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import Config
 from resnet_lightning.result import RunResult
 from tests.forked import run_module

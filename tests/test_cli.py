@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from resnet_lightning import config, help
 from resnet_lightning.checks import read_config
-from resnet_lightning.cli import compose_all, unknown_key
+from resnet_lightning.compose import compose_all, unknown_key
 from resnet_lightning.config import ConfigError, conf_folder
 from resnet_lightning.info import data_found
 
@@ -151,6 +151,7 @@ def test_bad_setting_ends_with_code_2_and_leaves_no_folder(command, tmp_path):
         (["accelerator=cpu", "devices=[1]"], "a list numbers GPUs"),
         (["optimizer=nesterov", "optimizer.momentum=0"], "is not possible with these options"),
         (["--cfg", "job", "lrr=1"], "Did you mean lr?"),
+        (["--multirun", "--cfg", "job", "lr=1,2"], "leave --multirun out"),
     ],
 )
 def test_what_the_machine_cannot_do_is_refused_before_a_folder_is_made(command, tmp_path, arguments, sentence):
@@ -208,7 +209,7 @@ def test_a_model_file_of_ones_own_may_leave_keys_to_another(tmp_path, monkeypatc
     (files / "model" / "mine.yaml").write_text("defaults: [_base]\nname: mine\nwidths: [8, 8, 8, 8]\n")
     (files / "scheduler" / "mine.yaml").write_text("name: mine\n")
     (files / "optimizer" / "mine.yaml").write_text("name: mine\nalgorithm: SGD\nweight_decay: 0.0\n")
-    for module in ("cli", "checks", "help"):
+    for module in ("compose", "checks", "help"):
         monkeypatch.setattr(f"resnet_lightning.{module}.conf_folder", lambda: files)
     assert compose_all(["model=mine"], multirun=False).jobs[0][1].model.depths == [2, 2, 2, 2]
     for group, key in (("scheduler", "warmup"), ("optimizer", "lr")):

@@ -27,7 +27,7 @@ RECIPE = [
 @pytest.fixture(scope="module")
 def runs(data_root, tmp_path_factory):
     """``runs("epochs=2")`` -> folder, record and lines of that run, made once."""
-    from resnet_lightning.cli import compose_all
+    from resnet_lightning.compose import compose_all
 
     made: dict[tuple[str, ...], tuple[Path, RunResult, str]] = {}
 

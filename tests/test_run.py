@@ -283,7 +283,7 @@ def test_a_folder_of_runs_that_cannot_be_made_is_one_sentence(command, tmp_path)
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path, monkeypatch):
-    from resnet_lightning.cli import free_folder
+    from resnet_lightning.compose import free_folder
 
     monkeypatch.chdir(tmp_path)
     first = free_folder("outputs/now_resnet18_mnist")

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from resnet_lightning import hardware
 from resnet_lightning.benchmark.timing import finish
 from resnet_lightning.build import build_classifier, build_trainer
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import Config
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.run import quiet_lightning

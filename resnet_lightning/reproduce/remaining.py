@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from resnet_lightning.checks import TRAIN_IMAGES
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import Config, identity, plain_settings
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.summary import multiply_accumulates

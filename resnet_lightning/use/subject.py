@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from resnet_lightning.checks import nearest
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import PUBLISHED, AugmentConfig, Config, ConfigError, DataConfig, normal
 from resnet_lightning.data import cache
 from resnet_lightning.data.datamodule import ImageDataModule

@@ -36,7 +36,7 @@ EFFORT = Effort(rounds=1, seconds=0.01)
 
 
 def test_recommendation_is_a_command_that_can_be_run(benchmark, capsys):
-    from resnet_lightning.cli import compose_all
+    from resnet_lightning.compose import compose_all
 
     benchmark("recommend=true", "data=mnist", "accelerator=cpu")
     said = capsys.readouterr().out.splitlines()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import GROUPS, ConfigError, conf_folder, config_hash, plain_settings
 from resnet_lightning.help import entries, options, type_names
 from resnet_lightning.report import figures, write_report

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import ConfigError, plain_settings
 from resnet_lightning.help import options
 from resnet_lightning.report.reference import add_reference, find_reference

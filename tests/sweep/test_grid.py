@@ -2,7 +2,7 @@
 
 import pytest
 
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import ConfigError
 from resnet_lightning.help import options
 from resnet_lightning.overrides import parse

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from resnet_lightning.cli import compose_all
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import ADDED, ConfigError, config_hash, differing_keys, plain_settings
 from resnet_lightning.data import cache
 from resnet_lightning.overrides import parse
