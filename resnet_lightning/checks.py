@@ -336,11 +336,12 @@ def scaled_images(scale: float, images: int) -> int:
     return round(scale * images)
 
 
-def check_batch(config: Config, total: int) -> None:
+def check_batch(config: Config, total: int, processes: int | None = None) -> None:
     """Compare the batch with the images that are left to train on.
 
     Args:
         total: training images of the data set, before the validation split.
+        processes: of the run, which share each batch; None where ``devices=auto`` is no number yet.
     """
     data = config.data
     validation = held_out(data.val_size, total)
@@ -351,4 +352,7 @@ def check_batch(config: Config, total: int) -> None:
     images = limit or left
     require("batch", config.batch, config.batch <= images, f"at most the {images:,} training images")
     scaled = scaled_images(config.scale, images)
-    require("scale", config.scale, scaled >= 2, f"a larger share: of {images:,} training images it leaves {scaled}")
+    processes = processes or device_count(config.devices) or 1
+    shared = f", two are needed on each of {processes} devices" if processes > 1 else ""
+    allowed = f"a larger share: of {images:,} training images it leaves {scaled}{shared}"
+    require("scale", config.scale, scaled >= 2 * processes, allowed)

@@ -209,9 +209,9 @@ def pass_over_full_disk(failure: threading.ExceptHookArgs) -> None:
 def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOnSignal, this: Attempt) -> None:
     """Fill ``result`` step by step, so that it holds what was reached wherever the run ends."""
     data = build_data(config)
-    check_batch(config, len(data.data.train.labels))
     processes = hardware.processes(config.accelerator, config.devices)
     check_devices(processes, config.batch)  # devices=auto is a number only here
+    check_batch(config, len(data.data.train.labels), processes)
     classifier = build_classifier(config, data)
     describe(result, config, data, classifier)
     loggers = build_loggers(config, folder, result) if hardware.is_first_process() else None

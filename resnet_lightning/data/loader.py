@@ -64,8 +64,8 @@ class Loader:
 class TrainLoader(Loader):
     """Every epoch in another order, which with the draws of the augmentation follows from (seed, epoch) alone.
 
-    The last, smaller batch of an epoch is left out: every step has the same shape and weighs the same. (A batch larger
-    than the images takes all of them.)
+    The last, smaller batch of an epoch is left out: every step has the same shape and weighs the same. A batch larger
+    than the images takes all of them, or as many as the processes can share evenly: each weighs the same.
 
     Args:
         epoch: gives the number of the epoch when its first batch is asked for.
@@ -94,7 +94,9 @@ class TrainLoader(Loader):
         generator = stream(self.seed, self.epoch(), "data")
         order = self.index[torch.randperm(len(self.index), generator=generator)]
         order = order.to(self.data.images.device)  # once an epoch: each copy makes the host wait for a GPU
-        for chosen in order[: len(self) * self.batch].split(self.batch):
+        step = min(self.batch, len(order))
+        step -= step % self.processes
+        for chosen in order[: len(self) * step].split(step):
             yield self.take(chosen[self.rank :: self.processes], self.random_numbers(len(chosen), generator))
 
     def random_numbers(self, count: int, generator: torch.Generator) -> Tensor:

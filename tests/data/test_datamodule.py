@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from resnet_lightning.checks import check_batch
 from resnet_lightning.config import ConfigError
 from resnet_lightning.data.datamodule import ImageDataModule, stratified
 
@@ -83,6 +84,17 @@ def test_plain_training_images_come_in_batches_that_count_the_same(module, image
     data = module(f"data.train_limit={images}", f"eval_batch={eval_batch}", "batch=2")
     data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu")))
     assert [len(batch) for batch in data.plain_training_images(10_000)] == sizes
+
+
+def test_scale_leaves_two_images_on_each_device(settings):
+    few = ("data.train_limit=40", "batch=16")
+    with pytest.raises(ConfigError, match=r"scale=0\.1 .* it leaves 4, two are needed on each of 8 devices"):
+        settings(*few, "devices=8", "scale=0.1")
+    assert settings(*few, "devices=8", "scale=0.4").scale == 0.4
+    known_later = settings(*few, "devices=auto", "scale=0.1")
+    check_batch(known_later, 60_000, processes=2)
+    with pytest.raises(ConfigError, match="on each of 3 devices"):
+        check_batch(known_later, 60_000, processes=3)
 
 
 def test_stratified_fills_up_to_the_exact_count():

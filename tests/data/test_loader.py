@@ -80,6 +80,17 @@ def test_processes_share_every_batch_without_overlap(processes):
         assert torch.equal(parts[1][step].draws, batch.draws[1::processes])
 
 
+@pytest.mark.parametrize("images", [4, 5, 11])
+def test_processes_share_evenly_what_is_less_than_a_batch(images):
+    def loader(rank):
+        return TrainLoader(DATA, INDEX[:images], 16, CPU, 0, lambda: 0, 3, rank, 2)
+
+    parts = [list(loader(rank)) for rank in range(2)]
+    assert [len(part) for part in parts] == [1, 1] == [len(loader(0))] * 2
+    assert [len(part[0].labels) for part in parts] == [len(part[0].draws) for part in parts] == [images // 2] * 2
+    assert len({*parts[0][0].labels.tolist(), *parts[1][0].labels.tolist()}) == images // 2 * 2
+
+
 def test_evaluation_in_processes_counts_every_image_once():
     seen = [labels(Loader(DATA, INDEX, 20, CPU, rank, 3)) for rank in range(3)]
     assert sorted(label for part in seen for label in part) == INDEX.tolist()
