@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning.config import PUBLISHED, ConfigError, DataConfig, DataError
-from resnet_lightning.data.sources import SPLITS, Bytes, Source, open_source
+from resnet_lightning.data.sources import SPLITS, Bytes, Source, at_a_time, open_source
 from resnet_lightning.result import atomic_write
 
 VERSION = 2  # of the format; another one is made anew
@@ -151,29 +151,28 @@ def write_split(source: Source, split: str, size: int, folder: Path) -> tuple[li
     labels = source.labels[split]
     np.save(folder / f"{split}_labels.npy", labels)
     shape = (len(labels), source.channels, size, size)
-    total, squares = np.zeros(source.channels), np.zeros(source.channels)
+    total, squares = np.zeros((2, source.channels), np.int64)  # exact: the same whatever the chunks
     with (folder / f"{split}_images.npy").open("wb") as file:  # not mapped: there a full disk is a bus error
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         for chunk in resized(source.images[split](), size):
             file.write(np.ascontiguousarray(chunk).data)
-            pixels = chunk.astype(np.float64) / 255
-            total += pixels.sum(axis=(0, 2, 3))
-            squares += (pixels**2).sum(axis=(0, 2, 3))
+            total += chunk.sum(axis=(0, 2, 3), dtype=np.int64)
+            squares += np.square(chunk, dtype=np.uint16).sum(axis=(0, 2, 3), dtype=np.int64)
         file.flush()
         os.fsync(file.fileno())
     count = len(labels) * size * size
-    mean = total / count
-    return mean.tolist(), np.sqrt(np.maximum(squares / count - mean**2, 1e-12)).tolist()
+    mean = total / 255 / count
+    return mean.tolist(), np.sqrt(np.maximum(squares / 255**2 / count - mean**2, 1e-12)).tolist()
 
 
 def resized(chunks: Iterator[Bytes], size: int) -> Iterator[Bytes]:
     """(n, H, W, C) -> (n, C, size, size), where the size differs bilinear with antialiasing (as Pillow resizes)."""
     for chunk in chunks:
-        images = torch.from_numpy(chunk.transpose(0, 3, 1, 2).copy())  # copied: torch wants writable memory
-        if images.shape[2:] != (size, size):
-            images = F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
-        yield images.numpy()
+        whole = torch.from_numpy(chunk.transpose(0, 3, 1, 2).copy())  # copied: torch wants writable memory
+        for part in whole.split(at_a_time(size, size, whole.shape[1])):
+            fits = part.shape[2:] == (size, size)
+            yield (part if fits else F.interpolate(part, (size, size), mode="bilinear", antialias=True)).numpy()
 
 
 def open_cache(folder: Path, manifest: dict[str, Any]) -> DataSet:

@@ -28,7 +28,7 @@ from resnet_lightning.text import tell
 Bytes = NDArray[np.uint8]
 SPLITS = ("train", "test")
 READER = b"2\n"  # of how folders are read: caches of theirs that were made in another way are made anew
-CHUNK = 512  # images read, resized and written at a time
+CHUNK, CHUNK_BYTES = 512, 2**26  # at most so many images, of so many bytes, are read, resized and written at a time
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,15 @@ class Source:
     images: Mapping[str, Callable[[], Iterator[Bytes]]]
 
 
+def at_a_time(height: int, width: int, channels: int) -> int:
+    """How many images of this size a chunk holds."""
+    return max(1, min(CHUNK, CHUNK_BYTES // (height * width * channels)))
+
+
 def chunks(images: Bytes) -> Iterator[Bytes]:
-    for start in range(0, len(images), CHUNK):
-        yield images[start : start + CHUNK]
+    count = at_a_time(*images.shape[1:])
+    for start in range(0, len(images), count):
+        yield images[start : start + count]
 
 
 def in_memory(fingerprint: str, classes: list[str], splits: dict[str, tuple[Bytes, Bytes]]) -> Source:
@@ -276,9 +282,10 @@ def images_below(folder: Path) -> list[Path]:
 
 
 def decode(paths: list[Path], size: int) -> Iterator[Bytes]:
+    count = at_a_time(size, size, 3)
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), CHUNK):
-            yield np.stack(list(pool.map(partial(read_image, size=size), paths[start : start + CHUNK])))
+        for start in range(0, len(paths), count):
+            yield np.stack(list(pool.map(partial(read_image, size=size), paths[start : start + count])))
 
 
 def read_image(path: Path, size: int) -> Bytes:

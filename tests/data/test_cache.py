@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import shutil
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from PIL import Image
 
 from resnet_lightning.config import ConfigError, DataConfig, is_place
-from resnet_lightning.data import cache
+from resnet_lightning.data import cache, sources
 from resnet_lightning.data.sources import in_memory
 
 
@@ -64,6 +66,30 @@ def test_statistics_are_those_of_the_training_pixels(folder_data):
     pixels = data.train.images.double() / 255
     assert torch.allclose(torch.tensor(data.mean, dtype=torch.float64), pixels.mean(dim=(0, 2, 3)))
     assert torch.allclose(torch.tensor(data.std, dtype=torch.float64), pixels.std(dim=(0, 2, 3), correction=0))
+
+
+def test_a_cache_is_the_same_whatever_is_read_at_a_time(folder_data, monkeypatch):
+    whole = cache.load(folder_data)
+    shutil.rmtree(cache.cache_folder(folder_data))
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 7 * 16 * 16 * 3)
+    parts = cache.load(folder_data)
+    assert (parts.digest, parts.mean, parts.std) == (whole.digest, whole.mean, whole.std)
+
+
+def peak_memory(config) -> int:
+    """Bytes that making a cache takes at most; hashing alone takes some 2 MiB."""
+    tracemalloc.start()
+    try:
+        cache.load(config)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_large_images_take_the_memory_of_a_few(folder_data, monkeypatch):
+    """80 of 192 KiB, one at a time."""
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 256 * 256 * 3)
+    assert peak_memory(replace(folder_data, image_size=256)) < 2**23
 
 
 def test_changing_a_batch_never_changes_the_file(folder_data):
@@ -155,13 +181,18 @@ def own_format(monkeypatch):
 
     monkeypatch.setattr(cache, "open_source", open_source)
 
-    def make(root, brightness):
+    def make(root, brightness, count=4):
         root.mkdir(exist_ok=True)
         for split in ("train", "test"):
-            np.save(root / f"{split}.npy", np.full((4, 8, 8, 3), brightness, np.uint8))
+            np.save(root / f"{split}.npy", np.full((count, 8, 8, 3), brightness, np.uint8))
         return DataConfig("own", str(root), 8, None, None, 0, 0, None)
 
     return make
+
+
+def test_images_that_are_enlarged_take_the_memory_of_a_few(own_format, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 256 * 256 * 3)
+    assert peak_memory(replace(own_format(tmp_path, 1, count=80), image_size=256)) < 2**23
 
 
 def test_files_of_an_own_format_may_change_like_a_folder_of_images(own_format, tmp_path):
