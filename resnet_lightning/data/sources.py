@@ -231,7 +231,7 @@ def read_folder(root: Path, image_size: int) -> Source:
     The shorter side is resized to ``image_size`` (bilinear), the middle is cut out.
 
     Raises:
-        DataError: a split is missing, a class has no image to train on, or is only in ``test``.
+        DataError: a split is missing, a class has no image to train on, or is only in ``test``; a file is not there.
     """
     for split in SPLITS:
         if not (root / split).is_dir():
@@ -255,7 +255,7 @@ def read_folder(root: Path, image_size: int) -> Source:
     listing = hashlib.sha256(READER)
     for split in SPLITS:
         for path, _ in files[split]:
-            stat = path.stat()
+            stat = status(path)
             name = os.fsencode(path.relative_to(root))  # whatever the bytes are
             listing.update(name + f"\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return Source(
@@ -276,9 +276,30 @@ def labelled_files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Every image in ``folder`` and below, in the order of names, but no hidden copy as notebooks and macOS leave."""
-    paths = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    """Every image in ``folder`` and below, in the order of names, but no hidden copy as notebooks and macOS leave.
+
+    Links to folders are followed, into each folder once: they may lead in a circle.
+    """
+    paths: list[Path] = []
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        found = status(Path(place))
+        here = found.st_dev, found.st_ino
+        folders[:] = [] if here in seen else sorted(name for name in folders if not name.startswith("."))
+        paths += [] if here in seen else [Path(place, name) for name in names if not name.startswith(".")]
+        seen.add(here)
+    return sorted(path for path in paths if path.suffix.lower() in IMAGE_ENDINGS)
+
+
+def status(path: Path) -> os.stat_result:
+    """
+    Raises:
+        DataError: there is no such file any more, or a link leads nowhere.
+    """
+    try:
+        return path.stat()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): repair or remove it.") from error
 
 
 def decode(paths: list[Path], size: int) -> Iterator[Bytes]:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from resnet_lightning.data import sources
-from resnet_lightning.data.sources import DataError, open_source, read_image
+from resnet_lightning.data.sources import DataError, images_below, open_source, read_image
 
 REAL = os.environ.get("RESNET_LIGHTNING_DATA")
 
@@ -228,6 +228,33 @@ def test_hidden_copies_are_no_images(tmp_path):
     hidden = ("train/a/._0.png", "train/a/.ipynb_checkpoints/0-checkpoint.png")
     write_folder(tmp_path, "train/a/0.png", "train/a/deep/1.png", "test/a/0.png", *hidden)
     assert open_source("folder", tmp_path, 32).labels["train"].tolist() == [0, 0]
+
+
+def test_linked_folders_hold_images_too_and_may_lead_in_a_circle(tmp_path):
+    write_folder(tmp_path, "train/a/1.png", "test/a/0.png", "store/2.png", "store/deep/3.png", "store/.hidden/4.png")
+    (tmp_path / "train" / "a" / "more").symlink_to(tmp_path / "store")
+    (tmp_path / "train" / "a" / "same").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "deep" / "up").symlink_to(tmp_path / "train" / "a")
+    found = [path.relative_to(tmp_path / "train" / "a").as_posix() for path in images_below(tmp_path / "train" / "a")]
+    assert found == ["1.png", "more/2.png", "more/deep/3.png"]
+    before = open_source("folder", tmp_path, 8)
+    write_folder(tmp_path, "store/5.png")
+    assert len(before.labels["train"]) == 3 and open_source("folder", tmp_path, 8).fingerprint != before.fingerprint
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path):
+    write_folder(tmp_path, "train/a/0.png", "test/a/0.png")
+    (tmp_path / "train" / "a" / "1.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(DataError, match=r"1\.png cannot be read \(No such file or directory\): repair or remove it\."):
+        open_source("folder", tmp_path, 8)
+
+
+def test_folder_is_read_in_the_order_of_names(tmp_path):
+    """Digests of data sets and the order of training follow from it."""
+    names = ["B.png", "a/2.png", "a-b/1.PNG", "a.png", "b/a/0.gif", "b/ä.png"]
+    write_folder(tmp_path, *reversed(names))
+    assert images_below(tmp_path) == sorted(path for path in tmp_path.rglob("*.*"))
+    assert [path.relative_to(tmp_path).as_posix() for path in images_below(tmp_path)] == names
 
 
 def test_file_names_are_any_bytes(tmp_path):
