@@ -27,7 +27,7 @@ from resnet_lightning.text import tell
 
 Bytes = NDArray[np.uint8]
 SPLITS = ("train", "test")
-READER = b"2\n"  # of how folders are read: caches of theirs that were made in another way are made anew
+READER = b"3\n"  # of how folders are read: caches of theirs that were made in another way are made anew
 CHUNK, CHUNK_BYTES = 512, 2**26  # at most so many images, of so many bytes, are read, resized and written at a time
 
 
@@ -324,7 +324,9 @@ def read_image(path: Path, size: int) -> Bytes:
                 raise ValueError("its pixels have no known range: save it with 8 or 16 bits a channel")
             upright = ImageOps.exif_transpose(opened)
             if sixteen_bits:  # convert() would cut everything above 255
-                upright = Image.fromarray((np.asarray(upright) // 256).astype(np.uint8))
+                tags = getattr(opened, "tag_v2", {})  # of a TIFF: 258 is its bits, maybe 12; 262 is 0 for negatives
+                grey = (np.asarray(upright) >> tags.get(258, (16,))[0] - 8).astype(np.uint8)
+                upright = Image.fromarray(255 - grey if tags.get(262) == 0 else grey)
             if upright.has_transparency_data:  # the colour below it is arbitrary
                 upright = upright.convert("RGBA")
                 upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)

@@ -196,6 +196,26 @@ def test_sixteen_bits_of_a_pgm_and_upright(tmp_path):
     assert np.array_equal(read_image(tmp_path / "1.png", 16)[..., 0], np.rot90(across, -1))
 
 
+def write_tiff(path: Path, bits: int, photometric: int, pixels: bytes) -> None:
+    """16 x 16 grey pixels, not compressed; Pillow writes neither 12 bits nor negatives."""
+    values = {256: 16, 257: 16, 258: bits, 259: 1, 262: photometric, 273: 8 + 2 + 9 * 12 + 4, 277: 1, 278: 16}
+    values[279] = len(pixels)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in values.items())
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(values)) + entries + bytes(4) + pixels)
+
+
+def test_twelve_bits_and_negatives_of_a_tiff(tmp_path):
+    ramp = np.tile(np.linspace(0, 4095, 16).astype(np.uint16), (16, 1))
+    first, second = ramp[:, ::2], ramp[:, 1::2]
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=2).astype(np.uint8)
+    write_tiff(tmp_path / "12.tif", 12, 1, packed.tobytes())
+    write_tiff(tmp_path / "16.tif", 16, 1, (ramp * 16).astype("<u2").tobytes())
+    write_tiff(tmp_path / "negative.tif", 16, 0, (65535 - ramp * 16).astype("<u2").tobytes())
+    for path in tmp_path.iterdir():
+        image = read_image(path, 16)[..., 0].astype(int)
+        assert np.abs(image - np.linspace(0, 255, 16)).max() <= 1, path.name
+
+
 def jpeg_with_odd_exif(path: Path) -> None:
     """Turned, and with a resolution that is a text where a number should be."""
     entries = [(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (0x011A, 2, 3, b"72\0\0")]
