@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning.config import PUBLISHED, ConfigError, DataConfig, DataError
-from resnet_lightning.data.sources import SPLITS, Bytes, Source, at_a_time, open_source
+from resnet_lightning.data.sources import SPLITS, Bytes, Source, at_a_time, naming, open_source
 from resnet_lightning.result import atomic_write
 
 VERSION = 2  # of the format; another one is made anew
@@ -125,25 +125,28 @@ def build(source: Source, folder: Path, size: int) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        statistics = {split: write_split(source, split, size, temporary) for split in SPLITS}
-        files = {path.name: seal(path) for path in sorted(temporary.glob("*.npy"))}
-        mean, std = statistics["train"]
-        manifest = {
-            "version": VERSION,
-            "fingerprint": source.fingerprint,
-            "classes": source.classes,
-            "mean": mean,
-            "std": std,
-            "files": files,
-        }
-        with atomic_write(temporary / "manifest.json", "w", encoding="utf-8") as file:
-            json.dump(manifest, file, indent=1)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), error.filename or str(temporary)) from error
+        with naming(temporary):
+            write(source, temporary, size)
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write(source: Source, folder: Path, size: int) -> None:
+    statistics = {split: write_split(source, split, size, folder) for split in SPLITS}
+    files = {path.name: seal(path) for path in sorted(folder.glob("*.npy"))}
+    mean, std = statistics["train"]
+    manifest = {
+        "version": VERSION,
+        "fingerprint": source.fingerprint,
+        "classes": source.classes,
+        "mean": mean,
+        "std": std,
+        "files": files,
+    }
+    with atomic_write(folder / "manifest.json", "w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1)
 
 
 def write_split(source: Source, split: str, size: int, folder: Path) -> tuple[list[float], list[float]]:

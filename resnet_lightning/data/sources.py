@@ -13,6 +13,7 @@ import pickle
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_lightning.config import DataError
-from resnet_lightning.text import tell
+from resnet_lightning.text import NO_ROOM, tell
 
 Bytes = NDArray[np.uint8]
 SPLITS = ("train", "test")
@@ -52,6 +53,15 @@ class Source:
 def at_a_time(height: int, width: int, channels: int) -> int:
     """How many images of this size a chunk holds."""
     return max(1, min(CHUNK, CHUNK_BYTES // (height * width * channels)))
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """An error of the system names ``folder`` where it names no file itself, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), error.filename or str(folder)) from error
 
 
 def chunks(images: Bytes) -> Iterator[Bytes]:
@@ -196,8 +206,18 @@ def fetch(folder: Path, name: str, urls: list[str], md5: str, size: str, extract
 
     Raises:
         DataError: it is neither there nor to be had; the message says from where to fetch it.
+        OSError: with a path; the disk is full.
     """
-    from torchvision.datasets.utils import check_integrity, download_url, extract_archive
+    from torchvision.datasets.utils import extract_archive
+
+    with naming(folder):
+        download(folder, name, urls, md5, size)
+        if extract:
+            extract_archive(folder / name, folder)
+
+
+def download(folder: Path, name: str, urls: list[str], md5: str, size: str) -> None:
+    from torchvision.datasets.utils import check_integrity, download_url
 
     path, problem = folder / name, ""
     for url in urls:
@@ -208,6 +228,8 @@ def fetch(folder: Path, name: str, urls: list[str], md5: str, size: str, extract
             tell(f"Downloading {url} ({size}) to {folder}")
             download_url(url, folder, name, md5)
         except (OSError, RuntimeError, HTTPException) as error:  # no network, a wrong checksum, half an answer
+            if getattr(error, "errno", None) in NO_ROOM:
+                raise
             problem = str(error) or type(error).__name__
     if not check_integrity(path, md5):
         state = "damaged" if path.exists() else "missing"
@@ -216,8 +238,6 @@ def fetch(folder: Path, name: str, urls: list[str], md5: str, size: str, extract
             f"On a machine with a network, fetch it ({size}) by\n"
             f"  curl -L -o {name} {urls[-1]}\nand put it into {folder} (its MD5 is {md5})."
         )
-    if extract:
-        extract_archive(path, folder)
 
 
 # --- a user's own images ---------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Readers: right bytes from official files, and a sentence for files that are missing, damaged or hostile."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -295,6 +296,23 @@ def test_half_an_answer_of_a_server_says_what_to_fetch(tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.datasets.utils.download_url", cut)
     with pytest.raises(DataError, match=r"missing and cannot be downloaded \(IncompleteRead.*"):
         open_source("cifar10", tmp_path, 32)
+
+
+@pytest.mark.parametrize("step", ["download_url", "extract_archive"])
+def test_a_disk_that_fills_is_an_error_with_the_path(tmp_path, monkeypatch, step):
+    """Neither a file to fetch by hand nor a disk without a name."""
+    from torchvision.datasets import CIFAR10
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if step == "extract_archive":
+        (tmp_path / CIFAR10.filename).write_bytes(b"archive")
+        monkeypatch.setattr(CIFAR10, "tgz_md5", md5(b"archive"))
+    monkeypatch.setattr(f"torchvision.datasets.utils.{step}", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        open_source("cifar10", tmp_path, 32)
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_folder_without_test_split_says_what_is_expected(tmp_path):
