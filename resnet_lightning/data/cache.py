@@ -86,7 +86,7 @@ def cache_folder(config: DataConfig) -> Path:
 
 def writable(folder: Path) -> bool:
     """True if files may be made in ``folder``, existing or not; one whose mode forbids it is left alone by root too."""
-    while not folder.exists():
+    while not folder.exists() and folder != folder.parent:  # of Windows, a drive may be missing too
         folder = folder.parent
     return os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 

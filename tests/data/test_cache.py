@@ -119,6 +119,15 @@ def test_root_that_cannot_be_written_is_left_alone(folder_data, tmp_path, monkey
         root.chmod(0o755)
 
 
+def test_nothing_can_be_written_to_a_drive_that_is_not_there(monkeypatch):
+    asked = iter([False] * 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", lambda path: next(asked))
+        patch.setattr(os, "access", lambda *_: False)
+        possible = cache.writable(Path("/images/resnet_lightning_cache"))
+    assert not possible
+
+
 def _load(config, queue):
     queue.put((os.getpid(), cache.load(config).train.images.sum().item()))
 
