@@ -119,6 +119,7 @@ def build(source: Source, folder: Path, size: int) -> None:
     """Write the cache beside its place, then rename it there: it is whole, or it is not there.
 
     Raises:
+        DataError: the one that is there is in use and cannot be replaced (Windows); it stays as it is.
         OSError: with a path, also where the system names none (a full disk).
     """
     temporary = folder.with_name(f"{folder.name}.tmp")
@@ -127,10 +128,24 @@ def build(source: Source, folder: Path, size: int) -> None:
     try:
         with naming(temporary):
             write(source, temporary, size)
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+            put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, folder: Path) -> None:
+    """Moved aside, not removed, an old cache stays whole where Windows refuses: it keeps files that are mapped."""
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if folder.exists():
+            folder.rename(old)
+        temporary.rename(folder)
+    except (PermissionError, FileExistsError) as error:
+        raise DataError(
+            f"{folder} cannot be replaced ({error.strerror}): if another run reads it, try again when that has ended."
+        ) from error
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write(source: Source, folder: Path, size: int) -> None:

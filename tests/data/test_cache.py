@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_lightning.config import ConfigError, DataConfig, is_place
+from resnet_lightning.config import ConfigError, DataConfig, DataError, is_place
 from resnet_lightning.data import cache, sources
 from resnet_lightning.data.sources import in_memory
 
@@ -167,6 +167,33 @@ def test_build_that_fails_leaves_nothing(folder_data, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         cache.load(folder_data)
     assert [p.name for p in cache.cache_folder(folder_data).parent.iterdir() if p.suffix != ".lock"] == []
+
+
+def test_a_cache_that_windows_does_not_let_go_stays_whole(folder_data, monkeypatch):
+    """There, files that another run has mapped can be neither removed nor moved, and no folder is renamed onto one."""
+    cache.load(folder_data)
+    place, remove, rename = cache.cache_folder(folder_data), shutil.rmtree, Path.rename
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+
+    def rmtree(folder, **options):
+        if folder != place:
+            return remove(folder, **options)
+        return [path.unlink() for path in place.iterdir() if path.name != "train_images.npy"]
+
+    def windows_rename(path, target):
+        if path == place:
+            raise PermissionError(errno.EACCES, "Access is denied", str(path))
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, "File exists", str(path), None, str(target))
+        return rename(path, target)
+
+    Image.new("RGB", (30, 30)).save(Path(folder_data.root) / "train" / "grass" / "new.png")
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    monkeypatch.setattr(Path, "rename", windows_rename)
+    with pytest.raises(DataError, match=r"folder_16 cannot be replaced \(Access is denied\)"):
+        cache.load(folder_data)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == before
+    assert {path.name for path in place.parent.iterdir()} == {"folder_16", "folder.lock"}
 
 
 def test_manifest_names_its_files_with_checksums(folder_data):
