@@ -234,14 +234,16 @@ class ImageDataModule(LightningDataModule):
     def plain_training_images(self, count: int) -> Iterator[Tensor]:
         """Batches of at most ``count`` training images as evaluation sees them, always the same ones.
 
-        The batches are as equal as they can be: each counts the same in the statistics that are made of them.
+        The batches are as equal as they can be: each counts the same in the statistics that are made of them. Every
+        process gets all of them, each of them no larger than its share of an evaluation batch.
         """
         assert self.trainer is not None
         generator = stream(self.config.val_seed, 0, "plain training images")
         index = chosen(self.train_index, self.data.train.labels, count, generator)
         index = index[torch.randperm(len(index), generator=generator)]  # a folder's images come class by class
         most = max(1, len(index) // 2)  # BatchNorm needs two images
-        for part in index.tensor_split(min(most, math.ceil(len(index) / self.eval_batch))):
+        share = math.ceil(self.eval_batch / self.trainer.world_size)
+        for part in index.tensor_split(min(most, math.ceil(len(index) / share))):
             for batch in Loader(self.placed("train"), part, len(part), self.trainer.strategy.root_device):
                 yield self.augment.plain(batch.images)
 

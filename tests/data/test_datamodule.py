@@ -77,12 +77,21 @@ def test_without_validation_the_test_set_selects(module):
 
 
 @pytest.mark.parametrize(
-    ("images", "eval_batch", "sizes"),
-    [(1000, 500, [500] * 2), (504, 500, [252] * 2), (10, 4, [4, 3, 3]), (9, 1, [3, 2, 2, 2]), (2, 500, [2])],
+    ("images", "eval_batch", "devices", "sizes"),
+    [
+        (1000, 500, 1, [500] * 2),
+        (504, 500, 1, [252] * 2),
+        (10, 4, 1, [4, 3, 3]),
+        (9, 1, 1, [3, 2, 2, 2]),
+        (2, 500, 1, [2]),
+        (1000, 500, 2, [250] * 4),
+        (10, 5, 2, [3, 3, 2, 2]),
+        (9, 4, 8, [3, 2, 2, 2]),
+    ],
 )
-def test_plain_training_images_come_in_batches_that_count_the_same(module, images, eval_batch, sizes):
+def test_plain_training_images_come_in_batches_that_count_the_same(module, images, eval_batch, devices, sizes):
     data = module(f"data.train_limit={images}", f"eval_batch={eval_batch}", "batch=2")
-    data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu")))
+    data.trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cpu")), world_size=devices)
     assert [len(batch) for batch in data.plain_training_images(10_000)] == sizes
 
 
