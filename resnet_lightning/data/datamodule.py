@@ -43,6 +43,15 @@ def chosen(index: Tensor, labels: Tensor, count: int, generator: torch.Generator
     return index if count >= len(index) else index[stratified(labels[index], count, generator)]
 
 
+class UnroundedLoader(TrainLoader):
+    """Its draws are the bits of the numbers, as int32: a Trainer with ``precision="bf16-true"`` rounds the floats of a
+    batch before its hooks are called, and 0.999 would be 1.
+    """
+
+    def random_numbers(self, count: int, generator: torch.Generator) -> Tensor:
+        return super().random_numbers(count, generator).view(torch.int32)
+
+
 class ImageDataModule(LightningDataModule):
     """Serves one data set; batches arrive in ``training_step`` as ``Batch`` of normalised floats (N, C, H, W).
 
@@ -203,7 +212,7 @@ class ImageDataModule(LightningDataModule):
     def train_dataloader(self) -> TrainLoader:
         trainer = self.trainer
         assert trainer is not None
-        return TrainLoader(
+        return UnroundedLoader(
             self.placed("train"),
             self.train_index,
             self.batch,
@@ -248,9 +257,11 @@ class ImageDataModule(LightningDataModule):
                 yield self.augment.plain(batch.images)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        if batch.draws is None:
-            return Batch(self.augment.plain(batch.images), batch.labels)
-        return Batch(self.augment(batch.images, batch.draws), batch.labels)
+        """Augment and normalise, in the precision of the weights: the Trainer has converted the batch too early."""
+        assert self.trainer is not None
+        images, labels, draws = batch
+        pixels = self.augment.plain(images) if draws is None else self.augment(images, draws.view(torch.float32))
+        return Batch(self.trainer.precision_plugin.convert_input(pixels), labels)
 
 
 def sample_digest(index: Tensor) -> str:

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
 
 from resnet_lightning.checks import check_batch
 from resnet_lightning.config import ConfigError
@@ -50,6 +52,44 @@ def test_the_test_images_are_the_same_however_many_are_trained_on(module):
     limits = ((), ("data.train_limit=1000",), ("data.val_size=0",), ("data.val_size=0", "data.train_limit=500"))
     first, *others = [module("data.test_limit=1000", *limit).test_index.tolist() for limit in limits]
     assert len(set(first)) == 1000 and all(other == first for other in others)
+
+
+class Linear(LightningModule):
+    """Notes the images that arrive."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.arrived = nn.Linear(28 * 28, 10), []
+
+    def training_step(self, batch):
+        self.arrived.append(batch.images)
+        return nn.functional.cross_entropy(self.layer(batch.images.flatten(1)), batch.labels)
+
+    def validation_step(self, batch):
+        self.training_step(batch)
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def test_images_have_the_precision_of_somebody_elses_trainer(data_root):
+    def arrived(precision: str) -> list[torch.Tensor]:
+        switches = {"random_crop": 4, "rotation": 30, "random_erasing": 0.5}
+        data = ImageDataModule.from_name("mnist", batch=512, augment=switches, root=data_root)
+        module = Linear()
+        trainer = Trainer(
+            accelerator="cpu", precision=precision, max_epochs=1, limit_train_batches=2, limit_val_batches=1,
+            num_sanity_val_steps=0, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(module, data)
+        return module.arrived
+
+    expected = arrived("32-true")
+    assert len(expected) == 3
+    for precision, kind in (("bf16-true", torch.bfloat16), ("64-true", torch.float64), ("bf16-mixed", torch.float32)):
+        for images, exact in zip(arrived(precision), expected, strict=True):
+            assert images.dtype == kind and torch.equal(images, exact.to(kind)), precision
 
 
 def test_no_more_images_are_held_out_than_there_are(settings):
