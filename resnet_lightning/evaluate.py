@@ -3,6 +3,7 @@
 import sys
 from dataclasses import dataclass
 
+from resnet_lightning.checks import ACCELERATORS, PRECISIONS
 from resnet_lightning.text import exit_with
 from resnet_lightning.use.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
 
@@ -34,10 +35,8 @@ class EvaluateOptions:
         "flip averages the logits of an image and its mirror image; run = as the run did",
         ("run", "none", "flip"),
     )
-    precision: str = option(
-        "auto", "auto = that of the run where the hardware computes in it", ("auto", "32", "bf16", "16")
-    )
-    accelerator: str = option("auto", "where it is computed", ("auto", "cpu", "gpu", "cuda", "mps"))
+    precision: str = option("auto", "auto = that of the run where the hardware computes in it", PRECISIONS)
+    accelerator: str = option("auto", "where it is computed", ACCELERATORS)
     batch: int = option(500, "images at a time", least=1)
 
 

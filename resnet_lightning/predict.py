@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resnet_lightning.checks import ACCELERATORS
 from resnet_lightning.config import ConfigError
 from resnet_lightning.text import exit_with
 from resnet_lightning.use.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
@@ -38,7 +39,7 @@ class PredictOptions:
     invert: str = option(
         "auto", "auto inverts dark-on-light images for a network of MNIST or FashionMNIST", ("auto", "true", "false")
     )
-    accelerator: str = option("auto", "where it is computed", ("auto", "cpu", "gpu", "cuda", "mps"))
+    accelerator: str = option("auto", "where it is computed", ACCELERATORS)
 
 
 @dataclass(frozen=True)
