@@ -31,8 +31,9 @@ class Variant(NamedTuple):
 
 
 def precisions(kind: str) -> list[str]:
-    """What is sensible here: 32, 16 on a GPU, bf16 where the hardware has units for it."""
-    return ["32", *(["16"] if kind in ("cuda", "mps") else []), *(["bf16"] if hardware.computes_in_bf16(kind) else [])]
+    """What is sensible here, the simplest first: 32, bf16 where the hardware has units for it, 16 on a GPU (its loss
+    has to be scaled)."""
+    return ["32", *(["bf16"] if hardware.computes_in_bf16(kind) else []), *(["16"] if kind in ("cuda", "mps") else [])]
 
 
 def variants(kind: str, compiled: Sequence[bool] = (False, True)) -> list[Variant]:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from resnet_lightning import hardware
 from resnet_lightning.benchmark import recommend, training
 from resnet_lightning.benchmark.__main__ import main
 from resnet_lightning.benchmark.recommend import (
@@ -51,6 +52,11 @@ def test_a_simpler_setting_wins_unless_another_is_clearly_faster():
     simple, other = Variant("32", "channels_last", False), Variant("bf16", "channels_last", False)
     assert simplest_of_the_best({simple: 100.0, other: 104.0}) is simple
     assert simplest_of_the_best({simple: 100.0, other: 106.0}) is other
+
+
+def test_bf16_is_simpler_than_16(monkeypatch):
+    monkeypatch.setattr(hardware, "computes_in_bf16", lambda *_: True)
+    assert training.precisions("cuda") == ["32", "bf16", "16"]
 
 
 @pytest.fixture
