@@ -20,15 +20,16 @@ from torchvision.transforms import v2
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
 from resnet_lightning.benchmark.timing import Work, one_thread, rate, torch_flags
 from resnet_lightning.benchmark.training import Variant, device_of, image_shape, variant_step
-from resnet_lightning.config import AugmentConfig, ColorJitterConfig, Config
+from resnet_lightning.config import AugmentConfig, Config
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.cache import ImageSet
 from resnet_lightning.data.loader import Batch, TrainLoader
 from resnet_lightning.hardware import pick_precision
+from resnet_lightning.presets import preset, typed
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH, IMAGES, MOST_BYTES = 128, 4096, 2**28
-JITTER = ColorJitterConfig(brightness=0.2, contrast=0.2, saturation=0.2, hue=0.1)
+JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "hue": 0.1}
 TOGGLES: dict[str, dict[str, Any]] = {
     "crop and flip": {"random_crop": 4, "horizontal_flip": 0.5},
     "normalisation alone": {},
@@ -47,11 +48,7 @@ QUICK = ("crop and flip", "erasing")
 
 
 def settings_of(toggles: dict[str, Any]) -> AugmentConfig:
-    off: dict[str, Any] = {
-        "normalize": True, "horizontal_flip": 0.0, "random_crop": 0, "random_resized_crop": 0.0, "rotation": 0.0,
-        "color_jitter": ColorJitterConfig(0.0, 0.0, 0.0, 0.0), "grayscale": 0.0, "random_erasing": 0.0,
-    }  # fmt: skip
-    return AugmentConfig(**off | toggles)
+    return typed(AugmentConfig, preset("augment", "normalize", **toggles))
 
 
 def torchvision_steps(of: ModuleType, augment: AugmentConfig, size: int, to_float: Sequence[Any]) -> Any:
