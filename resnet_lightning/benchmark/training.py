@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resnet_lightning import hardware
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, noted, ratios, rows
 from resnet_lightning.benchmark.timing import rate
+from resnet_lightning.checks import CHANNELS
 from resnet_lightning.config import Config
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.training.optimizers import build_optimizer
@@ -48,7 +49,7 @@ def device_of(config: Config) -> torch.device:
 def image_shape(config: Config) -> tuple[int, int, int]:
     """(C, H, W); a user's own images are read as red, green, blue."""
     size = config.data.image_size
-    return (1 if "mnist" in config.data.name else 3), size, size
+    return CHANNELS.get(config.data.name, 3), size, size
 
 
 def build_network(config: Config) -> ResNet:
