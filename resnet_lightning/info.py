@@ -59,7 +59,7 @@ def devices() -> list[str]:
     lines = [f"cpu {hardware.cpu_name()}, {cores} cores, precision auto = {hardware.pick_precision('auto', 'cpu')}"]
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
-        precision = "bf16" if facts.major >= 8 else "32"
+        precision = hardware.pick_precision("auto", "cuda", [number])
         lines.append(f"cuda:{number} {facts.name}, {facts.total_memory / 2**30:.0f} GiB, precision auto = {precision}")
     if torch.backends.mps.is_available():
         lines.append(f"mps, precision auto = {hardware.pick_precision('auto', 'mps')}")

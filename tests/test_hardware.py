@@ -4,11 +4,12 @@ import os
 import platform
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from resnet_lightning import hardware
+from resnet_lightning import hardware, info
 from resnet_lightning.config import ConfigError, DeviceLost
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
@@ -90,6 +91,14 @@ def test_auto_precision_is_one_that_every_chosen_gpu_computes_in(gpus):
     chosen = {"1": 1, "2": 2, "auto": "auto", "second": [1]}
     found = {name: hardware.pick_precision("auto", "cuda", devices) for name, devices in chosen.items()}
     assert found == {"1": "bf16", "2": "32", "auto": "32", "second": "32"}
+
+
+def test_info_names_the_precision_of_each_gpu(gpus, monkeypatch):
+    gpus((8, 0), (7, 5))
+    facts = SimpleNamespace(name="GPU", total_memory=2**34)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: facts)
+    said = [line for line in info.devices() if line.startswith("cuda:")]
+    assert said == [f"cuda:{number} GPU, 16 GiB, precision auto = {kind}" for number, kind in ((0, "bf16"), (1, "32"))]
 
 
 def test_auto_precision_is_what_the_hardware_computes_in():
