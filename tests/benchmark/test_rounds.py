@@ -52,8 +52,11 @@ def test_share_of_the_peak_is_taken_within_a_round():
 
 
 def test_flags_of_torch_are_as_before_afterwards():
+    from torch._inductor import config as inductor
+
     def flags() -> tuple[bool, ...]:
         deterministic = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic
+        assert inductor.deterministic is deterministic[0]  # a compiled step is that of a run
         return *deterministic, torch.backends.cudnn.allow_tf32, torch.utils.deterministic.fill_uninitialized_memory
 
     outside, of_a_run = flags(), (True, False, False, False)
