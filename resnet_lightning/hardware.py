@@ -118,6 +118,14 @@ def computes_in_bf16(kind: str, devices: Any = 1) -> bool:
     return False
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def pick_precision(precision: str, kind: str, devices: Any = 1) -> str:
     """``32``, ``bf16`` or ``16`` for what the user asked."""
     if precision != "auto":

@@ -10,7 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from resnet_lightning import hardware
-from resnet_lightning.benchmark.timing import finish
 from resnet_lightning.build import build_classifier, build_trainer
 from resnet_lightning.compose import compose_all
 from resnet_lightning.config import Config
@@ -47,7 +46,7 @@ class StepClock(Checkpoint):
     ) -> None:
         self.steps = batch_idx + 1 - WARM_UP
         if self.steps == 0 or trainer.is_last_batch:
-            finish(pl_module.device)
+            hardware.synchronize(pl_module.device)
             now = time.perf_counter()
             self.start, self.seconds = (now, 0.0) if self.steps == 0 else (self.start, now - self.start)
 

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 
 from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, StepClock, compose
 from resnet_lightning.benchmark.rounds import Effort, Row, interleave, noted, rows
-from resnet_lightning.benchmark.timing import command_seconds, finish, mean_seconds, one_thread
+from resnet_lightning.benchmark.timing import command_seconds, mean_seconds, one_thread
 from resnet_lightning.benchmark.training import autocast, build_network, device_of, place
 from resnet_lightning.config import Config, DataError
 from resnet_lightning.data import cache
 from resnet_lightning.data.loader import Batch, TrainLoader
-from resnet_lightning.hardware import LIGHTNING_PRECISION
+from resnet_lightning.hardware import LIGHTNING_PRECISION, synchronize
 from resnet_lightning.overrides import with_path
 from resnet_lightning.result import RunResult
 from resnet_lightning.resume import into
@@ -51,9 +51,9 @@ def bare_loop(training: OurTraining) -> Callable[[int], float]:
             optimizer.step()
             scheduler.step()
             if number == WARM_UP:
-                finish(device)
+                synchronize(device)
                 start = time.perf_counter()
-        finish(device)
+        synchronize(device)
         return (time.perf_counter() - start) / steps
 
     run(4)

@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from resnet_lightning.hardware import synchronize
+
 Work = Callable[[], object]
 
 
@@ -48,7 +50,7 @@ def one_thread() -> Iterator[None]:
 
 
 def keep_deterministic(on: bool, warn_only: bool) -> None:
-    """``torch.use_deterministic_algorithms``, which imports torch's compiler: megabytes, so only where it must."""
+    """``torch.use_deterministic_algorithms``, of the compiler too. Imports it: megabytes, so only where it must."""
     if on != torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(on, warn_only=warn_only)
 
@@ -60,21 +62,13 @@ def release(device: torch.device) -> None:
         torch.cuda.empty_cache()
 
 
-def finish(device: torch.device) -> None:
-    """Wait until the device has done all that was asked of it."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
 def mean_seconds(work: Work, count: int, device: torch.device) -> float:
     """Seconds that ``work`` takes, as the mean over ``count`` times without a pause."""
-    finish(device)
+    synchronize(device)
     start = time.perf_counter()
     for _ in range(count):
         work()
-    finish(device)
+    synchronize(device)
     return (time.perf_counter() - start) / count
 
 

@@ -9,12 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from resnet_lightning import hparams
-from resnet_lightning.hardware import process_age
+from resnet_lightning.hardware import process_age, synchronize
 from resnet_lightning.result import atomic_write
 from resnet_lightning.training.classifier import ImageClassifier
 
@@ -119,10 +118,7 @@ class Tracking(Callback):
         self._start = time.perf_counter()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize(pl_module.device)
-        elif pl_module.device.type == "mps":
-            torch.mps.synchronize()
+        synchronize(pl_module.device)
         self.epoch_seconds.append(time.perf_counter() - self._start)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
