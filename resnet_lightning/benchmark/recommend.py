@@ -312,4 +312,4 @@ def commands(chosen: list[str], share: Share, threads: int) -> list[str]:
 
 
 def variant_settings(variant: Variant) -> list[str]:
-    return [f"precision={variant.precision}", *(["compile=true"] if variant.compiled else [])]
+    return [f"precision={variant.precision}", f"compile={'true' if variant.compiled else 'false'}"]

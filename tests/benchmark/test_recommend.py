@@ -91,6 +91,11 @@ def test_compiling_is_recommended_with_what_it_costs(measured):
     assert "compile=true" in advice.commands[-1].split() and "compiled, batch 128" in advice.lines[0]
 
 
+def test_what_is_not_compiled_is_not_compiled_by_an_experiment_either(measured):
+    advice = measured("batch=128", "compile=true", jobs={(1, 2): 100.0}, works=lambda config, variant: not variant[2])
+    assert all("compile=false" in command.split() for command in advice.commands)
+
+
 def test_what_was_compiled_before_does_not_make_compiling_cheap(measured, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "kept")
     caches = []
