@@ -177,16 +177,21 @@ def job(
         begin.abort()
 
 
-def together(arguments: list[str], variant: Variant, jobs: int, threads: int, seconds: float) -> float:
-    """Images/s of all of ``jobs`` processes that train at the same time on the same device.
+def together(
+    arguments: list[str], variant: Variant, cores: Sequence[tuple[int, ...]], threads: int, seconds: float
+) -> float:
+    """Images/s of all of several processes that train at the same time on the same device.
+
+    Args:
+        cores: those of each process.
 
     Raises:
         RuntimeError: they do not fit.
     """
-    context = multiprocessing.get_context("spawn")
+    context, jobs = multiprocessing.get_context("spawn"), len(cores)
     begin, results = context.Barrier(jobs), context.Queue()
     work = (arguments, variant, threads, seconds, begin, results)
-    processes = [context.Process(target=job, args=(*work, own), daemon=True) for own in cores_of(jobs, threads)]
+    processes = [context.Process(target=job, args=(*work, own), daemon=True) for own in cores]
     deadline = time.monotonic() + LONGEST
     for process in processes:
         process.start()
@@ -203,9 +208,9 @@ def together(arguments: list[str], variant: Variant, jobs: int, threads: int, se
     return sum(map(float, answers))
 
 
-def cores_of(jobs: int, threads: int) -> list[tuple[int, ...]]:
-    """Those of each job, as in a sweep; none in particular for one job, or where there are too few."""
-    if jobs == 1 or jobs * threads > len(usable_cores()) or not hasattr(os, "sched_setaffinity"):
+def cores_of(kind: str, jobs: int, threads: int) -> list[tuple[int, ...]]:
+    """Those of each job, as in a sweep; none in particular on a GPU, for one job, or where there are too few."""
+    if kind != "cpu" or jobs == 1 or jobs * threads > len(usable_cores()) or not hasattr(os, "sched_setaffinity"):
         return [()] * jobs
     return own_cores(jobs, threads)
 
@@ -242,7 +247,10 @@ def best_share(
     group = f"{config.model.name}: jobs at the same time, images/s of all"
     kind, cores = device_of(config).type, min(torch.get_num_threads(), len(usable_cores()))
     gpus = torch.cuda.device_count() if kind == "cuda" else 1
-    ways = {share: partial(together, arguments, variant, *share, effort.seconds) for share in shares(kind, cores, gpus)}
+    ways = {
+        share: partial(together, arguments, variant, cores_of(kind, *share), share.threads, effort.seconds)
+        for share in shares(kind, cores, gpus)
+    }
     notes: list[str] = []
     speeds, figures = speeds_of(group, ways, min(effort.rounds, 3), notes)
     single = {share.threads: speed for share, speed in speeds.items() if share.jobs == 1}

@@ -29,7 +29,7 @@ from resnet_lightning.benchmark.recommend import (
 )
 from resnet_lightning.benchmark.rounds import Effort
 from resnet_lightning.benchmark.training import Prepared, Variant, prepare
-from resnet_lightning.config import ConfigError
+from resnet_lightning.config import ConfigError, LauncherConfig
 from resnet_lightning.sweep import slots
 
 EAGER, COMPILED = Variant("32", "channels_last", False), Variant("32", "channels_last", True)
@@ -71,15 +71,16 @@ def measured(monkeypatch):
             bad = [v for v in chosen if not works(config, v)]
             return {v: r for v, r in ready.items() if v not in bad}, [f"{v}: not possible here." for v in bad]
 
-        def speed(count, threads):
-            if not jobs[count, threads]:
+        def together(arguments, variant, cores, threads, seconds):
+            speed = jobs[len(cores), threads]
+            if not speed:
                 raise RuntimeError("OutOfMemoryError: no room")
-            return jobs[count, threads]
+            return speed
 
         monkeypatch.setattr(recommend, "precisions", lambda kind: ["32"])
         monkeypatch.setattr(recommend, "prepare", prepare)
         monkeypatch.setattr(recommend, "shares", lambda kind, cores, gpus: [Share(*share) for share in jobs])
-        monkeypatch.setattr(recommend, "together", lambda arguments, variant, count, threads, s: speed(count, threads))
+        monkeypatch.setattr(recommend, "together", together)
         return recommend.recommend(["model=resnet10", "accelerator=cpu", *arguments], EFFORT)
 
     return advise
@@ -184,7 +185,10 @@ def test_a_job_that_was_killed_is_not_waited_for():
 def test_jobs_at_the_same_time_have_cores_of_their_own_as_in_a_sweep(monkeypatch):
     for module in (recommend, slots):
         monkeypatch.setattr(module, "usable_cores", lambda: [0, 1, 4, 5])
-    assert cores_of(2, 2) == [(0, 1), (4, 5)] and cores_of(1, 2) == [()] and cores_of(8, 1) == [()] * 8
+    assert cores_of("cpu", 2, 2) == [(0, 1), (4, 5)]
+    assert cores_of("cpu", 1, 2) == [()] and cores_of("cpu", 8, 1) == [()] * 8
+    on_a_gpu = slots.gpu_slots(LauncherConfig("auto", 2, 1, 2, None, 0), ["0"], 1, found=True)
+    assert cores_of("cuda", 2, 2) == [slot.cores for slot in on_a_gpu] == [(), ()]
 
 
 def test_a_folder_of_few_images_has_a_batch_that_it_can_fill(image_folder, measured):
@@ -196,4 +200,4 @@ def test_a_folder_of_few_images_has_a_batch_that_it_can_fill(image_folder, measu
 
 def test_jobs_at_the_same_time_say_why_they_do_not_train():
     with pytest.raises(RuntimeError, match="ConfigError: batch=1 is not possible"):
-        together(["batch=1"], EAGER, 1, 1, 0.01)
+        together(["batch=1"], EAGER, [()], 1, 0.01)
