@@ -19,7 +19,7 @@ import torch
 
 from resnet_lightning import hardware
 from resnet_lightning.benchmark.ours import compose
-from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, rows
+from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, ratios, rows
 from resnet_lightning.benchmark.timing import mean_seconds, release, repetitions, torch_flags
 from resnet_lightning.benchmark.training import Prepared, Variant, device_of, precisions, prepare, variant_step
 from resnet_lightning.checks import TRAIN_IMAGES, check_batch, held_out, scaled_images
@@ -57,32 +57,48 @@ class Share(NamedTuple):
         return f"{count(self.jobs, 'job')} of {count(self.threads, 'thread')}"
 
 
-def simplest_of_the_best(speeds: Mapping[Any, float]) -> Any:
-    """The first key, from the simplest on, that no other is faster than by more than ``WORTH``."""
+def simplest_of_the_best(figures: Mapping[Any, Sequence[float]]) -> Any:
+    """The first key, from the simplest on, that no other is faster than by more than ``WORTH``.
+
+    What counts is the median ratio to the first one within a round; what was slower than that in any round is no
+    candidate.
+
+    Args:
+        figures: images/s of each key, round by round.
+    """
+    base = next(iter(figures.values()))
+    gains = {key: ratios(values, base) for key, values in figures.items()}
+    speeds = {key: statistics.median(gain) for key, gain in gains.items() if min(gain) >= 1}
     best = max(speeds.values())
     return next(key for key, speed in speeds.items() if speed >= best / (1 + WORTH))
 
 
-def speeds_of(
+def measured(
     group: str, ways: Mapping[Any, Way], rounds: int, missing: list[str]
-) -> tuple[dict[Any, float], dict[str, list[float]]]:
-    """
+) -> tuple[dict[Any, list[float]], list[Row]]:
+    """Images/s of each way that works, round by round, and their rows.
+
     Raises:
         ConfigError: none of the ways works here.
     """
-    figures = interleave(group, {str(key): way for key, way in ways.items()}, rounds, missing)
-    speeds = {key: statistics.median(figures[str(key)]) for key in ways if str(key) in figures}
-    if not speeds:
+    by_name = interleave(group, {str(key): way for key, way in ways.items()}, rounds, missing)
+    if not by_name:
         raise ConfigError(" ".join([f"{group}: nothing works here, so there is nothing to recommend.", *missing[:1]]))
-    return speeds, figures
+    figures = {key: by_name[str(key)] for key in ways if str(key) in by_name}
+    return figures, rows("recommend", group, "images/s", by_name)
 
 
-def compile_note(eager: Prepared, compiled: Prepared, eager_speed: float, compiled_speed: float) -> str:
-    """When compiling has paid for itself, at the earliest: a run compiles for its evaluation too."""
+def compile_note(eager: Prepared, compiled: Prepared, eager_speed: float, gain: float) -> str:
+    """When compiling has paid for itself, at the earliest: a run compiles for its evaluation too.
+
+    Args:
+        eager_speed: images/s.
+        gain: the compiled speed divided by it, above 1.
+    """
     cost = compiled.warm_up - eager.warm_up
     if cost <= 0:
         return "compile=true costs nothing that could be measured here."
-    images = cost / (1 / eager_speed - 1 / compiled_speed)
+    images = cost * eager_speed / (1 - 1 / gain)
     return (
         f"compile=true costs at least {cost:.0f} s at the first start, and pays from {images:,.0f} training images on "
         "at the earliest: compiling for the evaluation is not counted."
@@ -97,12 +113,14 @@ def best_variant(config: Config, effort: Effort) -> tuple[Variant, list[Row], li
     prepare(config, candidates[:1], device, effort)  # thrown away: what happens only once would count for the first
     prepared, notes = prepare(config, candidates, device, effort)
     group = f"{config.model.name}, batch {config.batch}: precision and compile"
-    speeds, figures = speeds_of(group, {variant: p.way for variant, p in prepared.items()}, effort.rounds, notes)
-    best: Variant = simplest_of_the_best(speeds)
+    figures, found = measured(group, {variant: p.way for variant, p in prepared.items()}, effort.rounds, notes)
+    best: Variant = simplest_of_the_best(figures)
     eager = best._replace(compiled=False)
-    if best.compiled and eager in speeds:
-        notes.append(compile_note(prepared[eager], prepared[best], speeds[eager], speeds[best]))
-    return best, rows("recommend", group, "images/s", figures), notes
+    if best.compiled and eager in figures:
+        gain = statistics.median(ratios(figures[best], figures[eager]))
+        if gain > 1:
+            notes.append(compile_note(prepared[eager], prepared[best], statistics.median(figures[eager]), gain))
+    return best, found, notes
 
 
 def data_set_size(config: Config) -> int:
@@ -136,10 +154,10 @@ def best_batch(
         notes += problems
         if variant in prepared:
             ways[batch] = prepared[variant].way
-    speeds, figures = speeds_of(group, ways, effort.rounds, notes)
-    best = simplest_of_the_best(speeds)
+    figures, found = measured(group, ways, effort.rounds, notes)
+    best = simplest_of_the_best(figures)
     notes.append(f"batch={best} is chosen for speed alone: the learning rate that suits it is another question.")
-    return best, rows("recommend", group, "images/s", figures), notes
+    return best, found, notes
 
 
 def job(
@@ -252,11 +270,11 @@ def best_share(
         for share in shares(kind, cores, gpus)
     }
     notes: list[str] = []
-    speeds, figures = speeds_of(group, ways, min(effort.rounds, 3), notes)
-    single = {share.threads: speed for share, speed in speeds.items() if share.jobs == 1}
+    figures, found = measured(group, ways, min(effort.rounds, 3), notes)
+    single = {share.threads: speeds for share, speeds in figures.items() if share.jobs == 1}
     threads = simplest_of_the_best(single) if single else cores
-    of_sweep = {share: speeds[share] for share in fit(speeds, cores, gpus)} or speeds
-    return simplest_of_the_best(of_sweep), threads, rows("recommend", group, "images/s", figures), notes
+    of_sweep = {share: figures[share] for share in fit(figures, cores, gpus)} or figures
+    return simplest_of_the_best(of_sweep), threads, found, notes
 
 
 def without(arguments: Sequence[str], *keys: str) -> list[str]:
