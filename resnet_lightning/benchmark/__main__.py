@@ -45,8 +45,8 @@ minimum and maximum, ratios within a round. Nothing else should run meanwhile.
 A training step is forward, loss, backward and optimizer: scheduler, ema, label_smoothing and gradient_clip are no part
 of it. Precision and compile are what training and recommend compare: these settings say nothing there.
 What does not work here is left out, with a sentence that says so.
-Exit codes: 0 done, 1 data missing or damaged or no room for the files, 2 bad setting, 130 interrupted (finished
-sections are written).
+Exit codes: 0 done, 1 data missing or damaged or no room for the files, 2 bad setting, 130 interrupted (what is
+known by then is written).
 """
 OWN = {"only": "", "rounds": "5", "seconds": "3", "folder": "", "quick": "false", "recommend": "false"}
 MACHINE = ("data.root", "accelerator", "threads")  # settings that every section takes
@@ -190,7 +190,8 @@ def said_at_any_rate(parts: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        tell("\n".join(parts))
+        if parts:
+            tell("\n".join(parts))
 
 
 def measure(arguments: Sequence[str], asked: Asked) -> None:
@@ -216,12 +217,14 @@ def advise(arguments: Sequence[str], asked: Asked) -> None:
     from resnet_lightning.benchmark.recommend import recommend
     from resnet_lightning.benchmark.write import write
 
-    advice = recommend(asked.settings, asked.effort)
-    sentences = "\n".join(f"- {line}" for line in advice.lines)
-    commands = "\n".join(advice.commands)
-    head = f"{machine_line(arguments, asked)}\n\n## Recommended\n\n{sentences}\n\n```\n{commands}\n```"
-    with said_at_any_rate([*tables(advice.rows), *advice.lines, commands]):
-        write(asked.folder, head, advice.rows, [])
+    said: list[str] = []
+    with said_at_any_rate(said):
+        for advice in recommend(asked.settings, asked.effort):
+            sentences = "\n".join(f"- {line}" for line in advice.lines)
+            commands = "\n".join(advice.commands)
+            head = f"{machine_line(arguments, asked)}\n\n## Recommended\n\n{sentences}\n\n```\n{commands}\n```"
+            said[:] = [*tables(advice.rows), *advice.lines, commands]
+            write(asked.folder, head, advice.rows, [])
     tell(str(asked.folder / "benchmark.md"))
 
 

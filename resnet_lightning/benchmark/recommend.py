@@ -31,6 +31,7 @@ from resnet_lightning.text import count
 WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
 MOST_JOBS_ON_GPU = 8
 LONGEST = 600  # seconds until jobs are given up
+UNKNOWN = "Not compared yet, as given or by default: "
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,10 @@ def best_share(
         for share in shares(kind, cores, gpus)
     }
     notes: list[str] = []
-    figures, found = measured(group, ways, min(effort.rounds, 3), notes)
+    try:
+        figures, found = measured(group, ways, min(effort.rounds, 3), notes)
+    except ConfigError:
+        return Share(1, cores), cores, [], [*notes, "No number of jobs could be measured: one is the default."]
     single = {share.threads: speeds for share, speeds in figures.items() if share.jobs == 1}
     threads = simplest_of_the_best(single) if single else cores
     of_sweep = {share: figures[share] for share in fit(figures, cores, gpus)} or figures
@@ -297,13 +301,20 @@ def nothing_compiled_before() -> Iterator[None]:
             os.environ.update({"TORCHINDUCTOR_CACHE_DIR": before} if before else {})
 
 
-@nothing_compiled_before()
-def recommend(arguments: list[str], effort: Effort) -> Advice:
+def recommend(arguments: list[str], effort: Effort) -> Iterator[Advice]:
     """Measure one kind of setting after the other, each with the best of those before.
 
     Args:
         arguments: settings of the run, as on the command line; a batch that they name is kept.
+
+    Yields:
+        What is known after each kind: a batch that is too large for the memory can end the process.
     """
+    with nothing_compiled_before():
+        yield from stages(arguments, effort)
+
+
+def stages(arguments: list[str], effort: Effort) -> Iterator[Advice]:
     config = compose(arguments)
     device, images = device_of(config), training_images(config)
     named = any(argument.startswith("batch=") for argument in arguments)
@@ -311,22 +322,32 @@ def recommend(arguments: list[str], effort: Effort) -> Advice:
     config = replace(config, batch=batch)
     check_batch(config, data_set_size(config))
     sizes = [] if named else batches(device.type, images, effort)
+    kept = without(arguments, "precision", "compile", "threads", "batch")
+    threads = torch.get_num_threads()
+    share = Share(1, threads)
     variant, found, notes = best_variant(config, effort)
     release(device)
+    yield advice(kept, variant, batch, share, threads, found, [*notes, f"{UNKNOWN}{'batch, ' if sizes else ''}jobs."])
     if sizes:
         batch, more, problems = best_batch(config, variant, sizes, effort)
         found, notes = found + more, notes + problems
         release(device)
-    chosen = [*without(arguments, "precision", "compile", "threads", "batch"), f"batch={batch}"]
+        yield advice(kept, variant, batch, share, threads, found, [*notes, f"{UNKNOWN}jobs."])
     eager = variant._replace(compiled=False)  # the share of the cores hardly depends on it, and several would compile
-    share, threads, more, problems = best_share(chosen, config, eager, effort)
+    share, threads, more, problems = best_share([*kept, f"batch={batch}"], config, eager, effort)
+    yield advice(kept, variant, batch, share, threads, found + more, [*notes, *problems])
+
+
+def advice(
+    kept: list[str], variant: Variant, batch: int, share: Share, threads: int, found: list[Row], notes: list[str]
+) -> Advice:
     compiled = "compiled" if variant.compiled else "not compiled"
     summary = (
         f"precision {variant.precision}, {compiled}, batch {batch}; a single run on {count(threads, 'thread')}, "
         f"a sweep as {share} a device."
     )
-    chosen += variant_settings(variant)
-    return Advice(found + more, [summary, *notes, *problems], commands(chosen, share, threads))
+    chosen = [*kept, f"batch={batch}", *variant_settings(variant)]
+    return Advice(found, [summary, *notes], commands(chosen, share, threads))
 
 
 def commands(chosen: list[str], share: Share, threads: int) -> list[str]:

@@ -95,7 +95,8 @@ def measured(monkeypatch):
         monkeypatch.setattr(recommend, "prepare", prepare)
         monkeypatch.setattr(recommend, "shares", lambda kind, cores, gpus: [Share(*share) for share in jobs])
         monkeypatch.setattr(recommend, "together", together)
-        return recommend.recommend(["model=resnet10", "accelerator=cpu", *arguments], EFFORT)
+        *_, last = recommend.recommend(["model=resnet10", "accelerator=cpu", *arguments], EFFORT)
+        return last
 
     return advise
 
@@ -156,6 +157,25 @@ def test_jobs_that_fail_are_left_out_with_a_sentence(measured):
     assert "a sweep as 1 job of 2 threads" in advice.lines[0]
     assert advice.rows[-1].case == "1 job of 2 threads"
     assert any("2 jobs of 1 thread: not possible here (RuntimeError: OutOfMemoryError" in line for line in advice.lines)
+
+
+def test_jobs_that_all_fail_leave_one_job_and_what_was_found_before(measured):
+    advice = measured("batch=128", jobs={(1, 2): 0.0, (2, 1): 0.0})
+    assert "compiled, batch 128" in advice.lines[0] and "a sweep as 1 job of" in advice.lines[0]
+    assert "No number of jobs could be measured: one is the default." in advice.lines
+
+
+def test_what_is_known_is_written_before_a_batch_that_ends_the_process(measured, monkeypatch, tmp_path, capsys):
+    def killed(*_):
+        files.append((tmp_path / "benchmark.md").read_text())
+        raise KeyboardInterrupt
+
+    files = []
+    measured("batch=128", jobs={(1, 2): 100.0})  # from here on nothing is measured in earnest
+    monkeypatch.setattr(recommend, "best_batch", killed)
+    assert main(["recommend=true", "model=resnet10", "accelerator=cpu", f"folder={tmp_path}"]) == 130
+    assert "precision=32 compile=true" in files[0] and "by default: batch, jobs." in files[0]
+    assert "precision=32 compile=true" in capsys.readouterr().out
 
 
 def test_a_network_that_does_not_train_here_is_one_sentence(monkeypatch, capsys):
