@@ -30,14 +30,16 @@ QUICK = ["model.widths=[4,8,8]", "model.depths=[1,1,1]", "batch=16"]
 def plain_data(config: Config) -> Dataset[object]:
     """
     Raises:
-        DataError: the files of CIFAR-10 are not here.
+        DataError: the files of CIFAR-10 are not here, or damaged.
     """
     if config.data.name == "mnist":
         return plain.mnist()
     try:
         return plain.cifar10(Path(config.data.root))
     except RuntimeError as error:
-        raise DataError(f"{config.data.root} has no CIFAR-10: set data.root or RESNET_LIGHTNING_DATA.") from error
+        raise DataError(
+            f"CIFAR-10 is missing or damaged in {config.data.root}: set data.root or RESNET_LIGHTNING_DATA."
+        ) from error
 
 
 def plain_network(config: Config) -> ResNet:

@@ -41,7 +41,7 @@ def mnist() -> Dataset[Any]:
 def cifar10(root: Path) -> Dataset[Any]:
     """
     Raises:
-        RuntimeError: the files are not in ``root``.
+        RuntimeError: the files are not in ``root``, or damaged.
     """
     steps = [
         transforms.RandomCrop(32, padding=4),

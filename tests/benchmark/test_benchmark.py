@@ -46,7 +46,7 @@ def test_training_names_every_variant_and_its_share_of_the_peak(benchmark):
 
 def test_plain_compares_with_ours_and_says_what_it_skipped(benchmark, capsys, data_root):
     assert cases(benchmark("only=plain", "accelerator=cpu")) == [*PLAIN, *against_plain.our_cases("cpu", False)]
-    assert f"{data_root} has no CIFAR-10" in capsys.readouterr().out
+    assert f"CIFAR-10 is missing or damaged in {data_root}" in capsys.readouterr().out
 
 
 def test_the_plain_loop_has_torchs_convolutions(monkeypatch):
