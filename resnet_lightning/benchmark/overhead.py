@@ -16,7 +16,7 @@ from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, StepClock, com
 from resnet_lightning.benchmark.rounds import Effort, Row, interleave, noted, rows
 from resnet_lightning.benchmark.timing import command_seconds, mean_seconds, one_thread
 from resnet_lightning.benchmark.training import autocast, build_network, device_of, place
-from resnet_lightning.config import Config, DataError
+from resnet_lightning.config import PUBLISHED, Config, DataError
 from resnet_lightning.data import cache
 from resnet_lightning.data.loader import Batch, TrainLoader
 from resnet_lightning.hardware import LIGHTNING_PRECISION, synchronize
@@ -27,7 +27,6 @@ from resnet_lightning.training.optimizers import build_optimizer, build_schedule
 
 TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]
 BARE, ALONE, OURS = "bare loop", "an empty LightningModule", "our Trainer set-up"
-FILES = {"mnist": "", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 
 
 def bare_loop(training: OurTraining) -> Callable[[int], float]:
@@ -137,20 +136,50 @@ def measure_start(machine: list[str], effort: Effort) -> list[Row]:
     return rows("overhead", "start of a run", "s", figures)
 
 
-def loading_seconds(name: str, files: Path) -> dict[str, float]:
-    """Seconds until the tensors are there: the first time, when the cache is made, and every other time."""
-    with tempfile.TemporaryDirectory() as folder:
-        if FILES[name]:
-            (Path(folder) / FILES[name]).symlink_to(files)
+def checksums(name: str) -> dict[Path, str]:
+    """MD5 of the official files of a data set, by their places below ``data.root``; MNIST, in the package, has none."""
+    from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
+
+    if name == "mnist":
+        return {}
+    if name == "fashion_mnist":
+        return {Path("FashionMNIST/raw", file): md5 for file, md5 in FashionMNIST.resources}
+    official = CIFAR10 if name == "cifar10" else CIFAR100
+    files = [*official.train_list, *official.test_list, (official.meta["filename"], official.meta["md5"])]
+    return {Path(official.base_folder, file): md5 for file, md5 in files}
+
+
+def check_files(name: str, root: Path) -> None:
+    """
+    Raises:
+        DataError: a file is missing or damaged: loading would fetch it.
+    """
+    from torchvision.datasets.utils import check_integrity
+
+    for file, md5 in checksums(name).items():
+        if not check_integrity(root / file, md5):
+            raise DataError(f"{root / file} is missing or damaged.")
+
+
+def loading_seconds(name: str, root: Path) -> dict[str, float]:
+    """Seconds until the tensors are there: the first time, when the cache is made, and every other time.
+
+    On the disk of the data where it can be written: other temporary folders are often in memory.
+    """
+    place = root if root.is_dir() and cache.writable(root) else None
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        for top in {file.parts[0] for file in checksums(name)}:
+            (Path(folder) / top).symlink_to(root / top)
         data = replace(compose([f"data={name}"]).data, root=folder)
         cold, warm = (mean_seconds(lambda: cache.load(data), 1, torch.device("cpu")) for _ in range(2))
     return {"warm (the cache is there)": warm, "cold (the cache is made)": cold}
 
 
 def measure_loading(name: str, config: Config, effort: Effort) -> list[Row]:
-    files = Path(config.data.root).absolute() / FILES[name]
-    loading_seconds(name, files)  # from here on the system has the files in its memory
-    turns = [loading_seconds(name, files) for _ in range(effort.rounds)]
+    root = Path(config.data.root).absolute()
+    check_files(name, root)
+    loading_seconds(name, root)  # from here on the system has the files in its memory
+    turns = [loading_seconds(name, root) for _ in range(effort.rounds)]
     return rows("overhead", f"loading {name}", "s", {case: [turn[case] for turn in turns] for case in turns[0]})
 
 
@@ -162,10 +191,8 @@ def measure_overhead(config: Config, machine: list[str], effort: Effort) -> tupl
         found += measure_step(machine, effort, missing)
     with noted("Start of a run", missing):
         found += measure_start(machine, effort)
-    for name, files in FILES.items():
+    for name in PUBLISHED:
         try:
-            if not (Path(config.data.root) / files).exists() and files:
-                raise DataError(f"{config.data.root} has no {files}.")
             with noted(f"Loading {name}", missing):
                 found += measure_loading(name, config, effort)
         except DataError as error:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resnet_lightning import hardware
-from resnet_lightning.benchmark import against_plain, inputs, launcher, ours, plain, scaling, training
+from resnet_lightning.benchmark import against_plain, inputs, launcher, ours, overhead, plain, scaling, training
 from resnet_lightning.benchmark.__main__ import STANDARD, TINY, main, parse
 from resnet_lightning.benchmark.ours import WARM_UP, OurTraining, compose
 from resnet_lightning.benchmark.overhead import ALONE, BARE
@@ -340,6 +340,20 @@ def test_large_images_are_fewer():
     assert inputs.noise((3, 32, 32), 128).shape == (4096, 3, 32, 32)
     assert inputs.noise((3, 512, 512), 128).shape == (341, 3, 512, 512)
     assert len(inputs.noise((3, 1024, 1024), 2)) == 85
+
+
+def test_data_are_loaded_where_they_are_if_they_are_whole(settings, tmp_path, monkeypatch):
+    """A half-unpacked archive would be fetched and unpacked once more."""
+    half, caches = tmp_path / "cifar-10-batches-py", []
+    half.mkdir()
+    (half / "data_batch_1").write_bytes(b"half of it")
+    monkeypatch.setattr(overhead, "measure_step", lambda *_: [])
+    monkeypatch.setattr(overhead, "measure_start", lambda *_: [])
+    monkeypatch.setattr(overhead.cache, "load", lambda data: caches.append(Path(data.root)))
+    rows, missing = overhead.measure_overhead(settings(f"data.root={tmp_path}"), [], Effort(rounds=1))
+    assert {row.group for row in rows} == {"loading mnist"} and {folder.parent for folder in caches} == {tmp_path}
+    assert f"Loading cifar10: skipped. {half}/data_batch_1 is missing or damaged." in missing and len(missing) == 3
+    assert [path.name for path in tmp_path.rglob("*")] == [half.name, "data_batch_1"]
 
 
 def test_image_size_and_depth_say_what_an_image_takes(monkeypatch):
