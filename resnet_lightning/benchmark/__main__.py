@@ -170,7 +170,7 @@ def measures(asked: Asked) -> dict[str, Callable[[], tuple[list[Row], list[str]]
     return {
         "training": lambda: measure_training(config, asked.effort),
         "plain": lambda: measure_plain(asked.machine, asked.effort),
-        "input": lambda: measure_input(config, asked.effort),
+        "input": lambda: measure_input(config, asked.machine, asked.effort),
         "overhead": lambda: measure_overhead(config, asked.machine, asked.effort),
         "launcher": lambda: measure_launcher(config, asked.machine, asked.effort),
         "scaling": lambda: measure_scaling(asked.machine, asked.effort),

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from resnet_lightning.benchmark import against_plain
+from resnet_lightning.benchmark.ours import compose
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
 from resnet_lightning.benchmark.timing import Work, one_thread, rate, torch_flags
 from resnet_lightning.benchmark.training import Variant, device_of, image_shape, variant_step
@@ -191,8 +193,8 @@ def where(device: torch.device) -> str:
     return "one CPU core" if device.type == "cpu" else f"{device.type} (torchvision: one CPU core)"
 
 
-def measure_share(config: Config, effort: Effort, missing: list[str]) -> list[Row]:
-    """Loader and augmentation of the user's settings beside the training step that they feed, on as many threads."""
+def measure_share(name: str, config: Config, effort: Effort, missing: list[str]) -> list[Row]:
+    """Loader and augmentation beside the training step that they feed, on as many threads."""
     device = device_of(config)
     images = noise(image_shape(config), config.batch)
     variant = Variant(pick_precision(config.precision, device.type), "channels_last", False)
@@ -202,16 +204,25 @@ def measure_share(config: Config, effort: Effort, missing: list[str]) -> list[Ro
             our_batches(images, config.augment, device, config.batch), 1.0, effort.seconds, device
         ),
     }
-    group = f"data path of {config.model.name}, batch {config.batch}"
+    group = f"data path of {name}"
     figures = compare(group, makers, effort.rounds, missing)
     milliseconds = {name: [1000 / value for value in values] for name, values in figures.items()}
     return rows("input", group, "ms a step", milliseconds)
 
 
-def measure_input(config: Config, effort: Effort) -> tuple[list[Row], list[str]]:
+def measure_input(config: Config, machine: list[str], effort: Effort) -> tuple[list[Row], list[str]]:
+    """
+    Args:
+        config: of the user: the size of the images, and the data path beside that of a small network on small images.
+        machine: settings of the user that say where the data are and what trains.
+    """
     missing = [] if find_spec("kornia") else ['kornia is not installed: pip install -e ".[benchmark]"']
     with one_thread():
         found = measure_toggles(config.data.image_size, torch.device("cpu"), effort, missing)
         if device_of(config).type != "cpu":
             found += measure_toggles(config.data.image_size, device_of(config), effort, missing)
-    return found + measure_share(config, effort, missing), missing
+    small, settings = next(iter(against_plain.CASES.items()))
+    settings = [*settings, *(against_plain.QUICK if effort.quick else []), *machine]
+    for name, case in {f"{config.model.name}, batch {config.batch}": config, small: compose(settings)}.items():
+        found += measure_share(name, case, effort, missing)
+    return found, missing

@@ -69,6 +69,8 @@ def test_auto_is_measured_where_it_is_something_else(bf16, auto, monkeypatch):
 def test_input_compares_every_library_that_is_here(benchmark):
     rows = benchmark("only=input", "accelerator=cpu", "batch=16", "augment=crop_flip")
     assert {"torchvision, PIL", "torchvision v2, tensors", "ours", "loader and augmentation"} <= set(cases(rows))
+    shares = [row["group"] for row in rows if row["case"] == "loader and augmentation"]
+    assert shares == ["data path of resnet10-w4.8.8, batch 16", f"data path of {CASE}"]
 
 
 @pytest.mark.slow
