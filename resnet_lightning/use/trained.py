@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from resnet_lightning.checks import check
-from resnet_lightning.config import AugmentConfig, ColorJitterConfig, Config, DataError
+from resnet_lightning.config import AugmentConfig, Config, DataError
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.hardware import float32_throughout, pick_accelerator
 from resnet_lightning.models.resnet import ResNet
-from resnet_lightning.presets import defaults, typed
+from resnet_lightning.presets import defaults, preset, typed
 from resnet_lightning.result import FILE_NAME, RunResult
 from resnet_lightning.training.checkpoint import load_best
 from resnet_lightning.use.find import WEIGHTS, find_run
@@ -83,7 +83,7 @@ def load(run: str | Path, accelerator: str = "cpu") -> Trained:
     """Rebuild network and preprocessing of a run.
 
     Args:
-        run: its folder, that of a sweep (its best run by validation accuracy), or ``latest``.
+        run: its folder, that of a sweep (its best run), or ``latest``.
         accelerator: ``cpu``, ``gpu``, ``cuda``, ``mps`` or ``auto``.
 
     Raises:
@@ -104,7 +104,8 @@ def load(run: str | Path, accelerator: str = "cpu") -> Trained:
         reason = str(error).strip().splitlines()[0].rstrip(".:")
         raise DataError(f"{folder / WEIGHTS} does not hold the weights of this run: {reason}.") from error
     network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    preprocessing = Augment(plain_augment(config.augment.normalize), mean, std)
+    plain = typed(AugmentConfig, preset("augment", "normalize", normalize=config.augment.normalize))
+    preprocessing = Augment(plain, mean, std)
     return Trained(folder, result, config, network, preprocessing, classes, shape, why)
 
 
@@ -130,10 +131,6 @@ def data_facts(result: RunResult, folder: Path) -> tuple[list[str], tuple[int, i
         return classes, (channels, height, width), mean, std
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / FILE_NAME} does not say what the run was trained on: {error}.") from error
-
-
-def plain_augment(normalize: bool) -> AugmentConfig:
-    return AugmentConfig(normalize, 0.0, 0, 0.0, 0.0, ColorJitterConfig(0.0, 0.0, 0.0, 0.0), 0.0, 0.0)
 
 
 def batches(count: int, size: int = BATCH) -> Iterator[slice]:
