@@ -16,8 +16,9 @@ from typing import NamedTuple
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from resnet_lightning.config import DataError
+from resnet_lightning.files import remove_half_written, without_nan
 from resnet_lightning.hardware import is_first_process, is_out_of_memory
-from resnet_lightning.result import FILE_NAME, RunResult, Status, remove_half_written, without_nan
+from resnet_lightning.result import FILE_NAME, RunResult, Status
 from resnet_lightning.text import NO_ROOM
 from resnet_lightning.training.checkpoint import put_aside, say
 from resnet_lightning.training.classifier import Diverged
@@ -52,8 +53,7 @@ class Attempt:
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError) as error:
-            say(f"{folder / FILE_NAME} cannot be read ({error}): put aside as {FILE_NAME}.bad")
-            put_aside(folder / FILE_NAME)
+            put_aside(folder / FILE_NAME, f"cannot be read ({error})")
             return
         for key in CARRIED:  # until the checkpoint is there to say so itself
             setattr(result, key, getattr(earlier, key))

@@ -3,21 +3,15 @@
 Tables, plots, resuming and skipping read this file and nothing else.
 """
 
-import errno
 import json
-import math
-import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from resnet_lightning.config import ConfigError, differing_keys
+from resnet_lightning.files import write_json
 
 FILE_NAME = "result.json"
-INNERMOST_LIST = re.compile(r"\[[^\[\]{}\"]*\]")  # of numbers: it takes one line
 Status = Literal[
     "running", "done", "failed", "oom", "diverged", "interrupted",
     "crashed", "killed", "timeout",  # what only the launcher of a sweep sees
@@ -31,61 +25,6 @@ TYPES: dict[str, tuple[type, ...]] = {  # of the fields, where what reads a reco
     "status selection name": (str,),
     "reason device precision started git_commit": (str, type(None)),
 }
-
-
-@contextmanager
-def atomic_write(path: Path, mode: str = "wb", keep: Path | None = None, **options: Any) -> Iterator[IO[Any]]:
-    """Open a temporary file beside ``path`` that takes its place when the block ends, and not at all when it raises.
-
-    A reader, or a machine that loses power, finds the old content or the new one, never a part.
-
-    Args:
-        keep: where the old file goes; None = nowhere.
-
-    Raises:
-        OSError: with the path, also where the system names none (a full disk).
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open(mode, **options) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if keep is not None and path.exists():
-            path.replace(keep)
-        temporary.replace(path)
-    except OSError as error:
-        discard(temporary)
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    except BaseException:
-        discard(temporary)
-        raise
-    sync_folder(path.parent)
-
-
-def discard(path: Path) -> None:
-    """Remove a file if there is one and if it can be removed."""
-    with suppress(OSError):
-        path.unlink()
-
-
-def remove_half_written(folder: Path) -> None:
-    """Remove what a process that was killed in ``atomic_write`` has left in ``folder``."""
-    for path in folder.glob(".*.tmp"):
-        discard(path)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` outlive a power cut, where the system can (POSIX)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:  # shared folders may not know of it; the rename is done
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-        finally:
-            os.close(descriptor)
 
 
 @dataclass
@@ -130,9 +69,7 @@ class RunResult:
 
     def write(self, folder: Path) -> None:
         """Write ``result.json`` into ``folder``: the old file or the new one is there at any moment."""
-        with atomic_write(folder / FILE_NAME, "w", encoding="utf-8") as file:
-            text = json.dumps(without_nan(asdict(self)), indent=1, allow_nan=False)
-            file.write(INNERMOST_LIST.sub(lambda match: " ".join(match[0].split()), text) + "\n")
+        write_json(folder / FILE_NAME, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> "RunResult":
@@ -180,12 +117,3 @@ def status_in(folder: Path, settings: dict[str, Any]) -> str:
             "move it away, or choose another folder or name=."
         )
     return result.status
-
-
-def without_nan(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: they become null."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

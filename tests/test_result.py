@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from resnet_lightning.files import atomic_write
 from resnet_lightning.messages import closing_lines
-from resnet_lightning.result import RunResult, atomic_write
+from resnet_lightning.result import RunResult
 
 
 def record(**changes) -> RunResult:

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from resnet_lightning.benchmark.rounds import Row
-from resnet_lightning.result import atomic_write
+from resnet_lightning.files import atomic_write
 from resnet_lightning.text import count
 
 TITLES = {

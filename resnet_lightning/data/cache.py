@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from resnet_lightning.config import PUBLISHED, ConfigError, DataConfig, DataError
 from resnet_lightning.data.sources import SPLITS, Bytes, Source, at_a_time, naming, open_source
-from resnet_lightning.result import atomic_write
+from resnet_lightning.files import write_json
 
 VERSION = 2  # of the format; another one is made anew
 HASHED_UP_TO = 2**31  # bytes: larger files are checked by their size alone, so that a start stays short
@@ -160,8 +160,7 @@ def write(source: Source, folder: Path, size: int) -> None:
         "std": std,
         "files": files,
     }
-    with atomic_write(folder / "manifest.json", "w", encoding="utf-8") as file:
-        json.dump(manifest, file, indent=1)
+    write_json(folder / "manifest.json", manifest)
 
 
 def write_split(source: Source, split: str, size: int, folder: Path) -> tuple[list[float], list[float]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_lightning.files import atomic_write
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import ON_TEST, STATUS, header, scaled_down, value_text
 from resnet_lightning.report.reference import (
@@ -18,7 +19,6 @@ from resnet_lightning.report.reference import (
     read_reference,
 )
 from resnet_lightning.report.statistics import selection
-from resnet_lightning.result import atomic_write
 from resnet_lightning.text import count
 
 MISSING = "-"

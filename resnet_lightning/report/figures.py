@@ -15,11 +15,11 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
+from resnet_lightning.files import atomic_write
 from resnet_lightning.report import curves, heatmaps, scatter
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import scaled_down
 from resnet_lightning.report.statistics import Effect, Row
-from resnet_lightning.result import atomic_write
 from resnet_lightning.text import file_error
 
 log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ scalar that any run has.
 from pathlib import Path
 from typing import Any
 
+from resnet_lightning.files import atomic_write
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.statistics import MOST_LEVELS, is_numeric, selection, sort_levels
-from resnet_lightning.result import atomic_write
 
 FILE_NAME = "events.out.tfevents.0.comparison"  # always the same: TensorBoard takes the first record that it finds
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from resnet_lightning.files import atomic_write, without_nan
 from resnet_lightning.report.against import Against
 from resnet_lightning.report.frame import Comparison, Run
 from resnet_lightning.report.labels import CHANCE, caption, distinct, title
 from resnet_lightning.report.statistics import Effect, Estimate, Row, is_balanced, measured, selection
-from resnet_lightning.result import atomic_write, without_nan
 
 FILES = Path(__file__).with_name("page")
 SCRIPTS = (  # in this order; main starts them

@@ -22,11 +22,11 @@ from typing import Any
 
 from resnet_lightning.checks import nearest
 from resnet_lightning.config import CHOICES, ConfigError, is_place
+from resnet_lightning.files import atomic_write
 from resnet_lightning.help import type_names
 from resnet_lightning.report.columns import NOT_SETTINGS, Value, comparable, parsed, settings_of
 from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run
 from resnet_lightning.report.statistics import Estimate, estimate, measured
-from resnet_lightning.result import atomic_write
 
 FOLDER = Path(__file__).parents[1] / "references"
 NUMBERS = {"seconds": "Time (s)", "train_seconds": "Time of training (s)", "peak_memory": "Peak memory (MiB)"}

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet_lightning.files import atomic_write
 from resnet_lightning.report.against import Against
 from resnet_lightning.report.against import Table as AgainstTable
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import ON_TEST, caption, header, scaled_down, status_text, title, value_text
 from resnet_lightning.report.statistics import Estimate, Row, ranked, selection
-from resnet_lightning.result import atomic_write
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable

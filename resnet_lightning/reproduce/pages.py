@@ -13,12 +13,13 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from resnet_lightning.config import config_hash
+from resnet_lightning.files import atomic_write
 from resnet_lightning.report import write_report
 from resnet_lightning.report.frame import PLAN_FILE, REFERENCE_FILE, Comparison, Run, read_comparison, read_plan
 from resnet_lightning.report.labels import setting_text
 from resnet_lightning.report.statistics import compare
 from resnet_lightning.reproduce.remaining import finished, remaining
-from resnet_lightning.result import FILE_NAME, RunResult, atomic_write
+from resnet_lightning.result import FILE_NAME, RunResult
 from resnet_lightning.sweep.plan import COMMANDS_FILE
 from resnet_lightning.text import count, tell
 

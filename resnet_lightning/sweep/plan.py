@@ -4,7 +4,6 @@ The folder of a job is named by what it is: the overrides in which it differs fr
 of all its settings. The same command again finds its folders by their hashes; a grown grid adds some.
 """
 
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -13,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lightning.config import PUBLISHED, Config, config_hash, images_of, is_place, key_of, plain_settings
+from resnet_lightning.files import atomic_write, put_aside, write_json
 from resnet_lightning.report.frame import PLAN_FILE, read_plan
 from resnet_lightning.report.reference import add_reference, find_reference
-from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, atomic_write, status_in
+from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, status_in
 from resnet_lightning.resume import alone
-from resnet_lightning.text import count
+from resnet_lightning.text import count, tell
 
 SLUG_LENGTH = 80  # characters: with the hash well below the 255 bytes that file systems allow
 SWEEP_KEYS = ("name", "launcher", "dry_run", "hydra")  # these belong to the sweep, not to its jobs
@@ -130,11 +130,13 @@ def write_plan(folder: Path, command: str, jobs: Sequence[Job]) -> None:
     if jobs[0].config.reference is not None:
         add_reference(folder, find_reference(jobs[0].config.reference))
     before = read_plan(folder)
+    if not before.jobs and (folder / PLAN_FILE).exists():
+        tell(f"{folder / PLAN_FILE} cannot be read: put aside as {PLAN_FILE}.bad")
+        put_aside(folder / PLAN_FILE)
     rows = [*before.jobs, *(describe(folder, job) for job in jobs)]
     merged = {digest_of(row["folder"]): row for row in rows}
     commands = list(dict.fromkeys([*before.commands, command]))
-    with atomic_write(folder / PLAN_FILE, "w", encoding="utf-8") as file:
-        json.dump({"commands": commands, "jobs": list(merged.values())}, file, indent=1)
+    write_json(folder / PLAN_FILE, {"commands": commands, "jobs": list(merged.values())})
     lines = ["#!/bin/sh", "# Every job of this sweep as a command of its own, in any order, on any queue.", ""]
     with atomic_write(folder / COMMANDS_FILE, "w", encoding="utf-8") as file:
         file.write("\n".join([*lines, *(str(row["command"]) for row in merged.values()), ""]))

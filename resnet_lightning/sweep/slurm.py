@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from resnet_lightning.config import ConfigError
-from resnet_lightning.result import RunResult, atomic_write
+from resnet_lightning.files import write_json
+from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.cluster import Loss, Ticket, extra_package, first_line
 from resnet_lightning.sweep.node import Task, run_task
 from resnet_lightning.text import tell
@@ -68,8 +69,7 @@ class SlurmQueue:
             part = new[first : first + LARGEST_ARRAY]
             jobs = self.send(place, part)
             ids |= {task.job.name: job.job_id for task, job in zip(part, jobs, strict=True)}
-            with atomic_write(place / TICKETS, "w", encoding="utf-8") as file:
-                json.dump(before | ids, file, indent=1)
+            write_json(place / TICKETS, before | ids)
             tell(f"{len(part)} submitted as SLURM job {jobs[0].job_id.partition('_')[0]}")
         self.in_queue(refresh=True)
         return [SlurmTicket(self, self.submitit.SlurmJob(place, ids[task.job.name])) for task in tasks]

@@ -18,9 +18,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import nn
 
+from resnet_lightning import files
 from resnet_lightning.config import ConfigError, DataError, differing_keys
+from resnet_lightning.files import atomic_write, discard
 from resnet_lightning.hardware import is_first_process
-from resnet_lightning.result import atomic_write, discard
 from resnet_lightning.training.classifier import ImageClassifier, best_row
 from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
 
@@ -98,8 +99,7 @@ class Checkpoints(Checkpoint):
             except FileNotFoundError:
                 continue
             except Damaged as error:
-                say(f"{path} {error}: put aside as {path.name}.bad")
-                put_aside(path)
+                put_aside(path, str(error))
                 seen = True
             else:
                 self._say_where(path, checkpoint)
@@ -118,8 +118,7 @@ class Checkpoints(Checkpoint):
         if best is None or epoch_of(path) == best["epoch"] or not is_first_process():
             return
         if path.exists() and epoch_of(path) is None:
-            say(f"{path} is damaged: put aside as {path.name}.bad")
-            put_aside(path)
+            put_aside(path, "is damaged")
         if checkpoint["epoch"] + 1 == best["epoch"]:
             self._save_best(evaluated_weights(checkpoint["state_dict"]), best["epoch"])
         elif epoch_of(older(path)) == best["epoch"]:
@@ -193,10 +192,10 @@ def say(line: str) -> None:
         log.info(line)
 
 
-def put_aside(path: Path) -> None:
-    """Keep a damaged file for whoever wants to know why, where nobody takes it for a good one."""
+def put_aside(path: Path, reason: str) -> None:
     if is_first_process():
-        path.replace(path.with_name(f"{path.name}.bad"))
+        log.info(f"{path} {reason}: put aside as {path.name}.bad")
+        files.put_aside(path)
 
 
 def epoch_of(path: Path) -> int | None:

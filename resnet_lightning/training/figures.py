@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from resnet_lightning.data.cache import ImageSet
-from resnet_lightning.result import atomic_write
+from resnet_lightning.files import atomic_write
 
 TRAIN_COLOUR, EVAL_COLOUR, WRONG_COLOUR = "#4878a8", "#d1605e", "#c0392b"
 CURVES = (  # split, label ("" for the images that select), colour, line

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from resnet_lightning.files import atomic_write
 from resnet_lightning.hardware import is_out_of_memory
-from resnet_lightning.result import atomic_write
 
 DIGEST = 64  # hexadecimal digits; the last two bytes of an archive without a comment are the comment's length
 

@@ -13,8 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from resnet_lightning import hparams
+from resnet_lightning.files import atomic_write
 from resnet_lightning.hardware import process_age, synchronize
-from resnet_lightning.result import atomic_write
 from resnet_lightning.training.classifier import ImageClassifier
 
 if TYPE_CHECKING:

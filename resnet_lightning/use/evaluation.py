@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from resnet_lightning import hardware
 from resnet_lightning.config import PUBLISHED
 from resnet_lightning.data.augment import Augment
+from resnet_lightning.files import write_json
 from resnet_lightning.randomness import stream
-from resnet_lightning.result import INNERMOST_LIST, atomic_write, without_nan
 from resnet_lightning.text import percent
 from resnet_lightning.training.metrics import Tally
 from resnet_lightning.use.calibration import BINS, expected_calibration_error, reliability, wilson
@@ -72,7 +72,7 @@ def evaluate(run: str | Path, options: "EvaluateOptions", overrides: Sequence[st
     text = "\n".join([*([trained.why] if trained.why else []), table(record)])
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write(record, folder / "evaluation.json")
+        write_json(folder / "evaluation.json", record)
         draw(record, subject, probabilities, folder)
     except OSError:  # the numbers are said where they cannot be kept
         with suppress(BrokenPipeError):
@@ -190,12 +190,6 @@ def measure(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> di
         "mean_confidence": float(confidence.mean()),
         "calibration_bins": [part._asdict() for part in bins],
     }
-
-
-def write(record: dict[str, Any], path: Path) -> None:
-    with atomic_write(path, "w", encoding="utf-8") as file:
-        text = json.dumps(without_nan(record), indent=1, allow_nan=False)
-        file.write(INNERMOST_LIST.sub(lambda match: " ".join(match[0].split()), text) + "\n")
 
 
 def draw(record: dict[str, Any], subject: Subject, probabilities: Tensor, folder: Path) -> None:

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from resnet_lightning.config import Config, DataError
 from resnet_lightning.data import cache
+from resnet_lightning.files import atomic_write, write_json
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.presets import defaults, typed
-from resnet_lightning.result import atomic_write
 from resnet_lightning.use.card import DO_NOT_USE, model_card
 from resnet_lightning.use.trained import Trained, batches, load
 
@@ -130,8 +130,7 @@ def write_safetensors(trained: Trained, path: Path) -> None:
         "std": trained.augment.std,
         "settings": {key: value for key, value in trained.result.config.items() if key not in ("launcher", "data")},
     }
-    with atomic_write(path.with_name("config.json"), "w", encoding="utf-8") as file:
-        json.dump(description, file, indent=1)
+    write_json(path.with_name("config.json"), description)
 
 
 def read_safetensors(path: Path) -> Predict:
@@ -189,8 +188,7 @@ def note_check(path: Path, name: str, check: dict[str, Any]) -> dict[str, dict[s
     unknown = {"epoch": None, "said": ""}  # of what an older version has exported
     there = [kind.name for kind in FORMATS.values() if path.with_name(kind.name).exists()]
     checks = {file: checks.get(file, unknown) for file in there} | {name: check}
-    with atomic_write(path, "w", encoding="utf-8") as file:
-        json.dump(checks, file, indent=1)
+    write_json(path, checks)
     return checks
 
 

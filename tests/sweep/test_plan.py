@@ -9,7 +9,7 @@ from resnet_lightning.compose import compose_all
 from resnet_lightning.config import ADDED, ConfigError, config_hash, differing_keys, plain_settings
 from resnet_lightning.data import cache
 from resnet_lightning.overrides import parse
-from resnet_lightning.report.frame import read_comparison
+from resnet_lightning.report.frame import read_comparison, read_plan
 from resnet_lightning.result import RunResult
 from resnet_lightning.resume import with_resumed
 from resnet_lightning.sweep.plan import plan_jobs, refuse_other_images, single_run, write_plan
@@ -131,3 +131,11 @@ def test_a_sweep_of_an_older_version_goes_on(settings):
     for change in ("scale=0.5", "model.init=torch", "data.test_limit=10", "batchnorm=reestimated", "epochs_scale=0.5"):
         assert config_hash(plain_settings(settings(change))) != config_hash(now), change
     assert config_hash(plain_settings(settings("log_style=report", "log_every=5"))) == config_hash(now)
+
+
+def test_a_plan_that_cannot_be_read_is_put_aside(settings, tmp_path, capsys):
+    jobs = plan_jobs(tmp_path, [(["lr=0.1"], settings("lr=0.1"))])
+    (tmp_path / "sweep.json").write_text('{"jobs": [{"fol')
+    write_plan(tmp_path, "the command", jobs)
+    assert (tmp_path / "sweep.json.bad").read_text() == '{"jobs": [{"fol'
+    assert read_plan(tmp_path).commands == ["the command"] and "put aside as sweep.json.bad" in capsys.readouterr().out
