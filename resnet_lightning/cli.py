@@ -45,9 +45,9 @@ def check_machine(jobs: Sequence[Config], elsewhere: bool) -> None:
     Raises:
         ConfigError: on the first job that asks for it.
     """
+    from resnet_lightning.command import need
     from resnet_lightning.hardware import check_hardware  # imports torch
     from resnet_lightning.training.optimizers import check_options, check_schedule
-    from resnet_lightning.use.command import need
 
     missing: list[DeviceMissing] = []
     for job in jobs:

@@ -4,8 +4,8 @@ import sys
 from dataclasses import dataclass
 
 from resnet_lightning.checks import ACCELERATORS, PRECISIONS
+from resnet_lightning.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
 from resnet_lightning.text import exit_with
-from resnet_lightning.use.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
 
 FORM = "python -m resnet_lightning.evaluate RUN [key=value ...]"
 USAGE = Usage(

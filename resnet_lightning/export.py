@@ -3,9 +3,9 @@
 import sys
 from dataclasses import dataclass
 
+from resnet_lightning.command import RUN_HELP, Usage, help_text, need, one_run, option, parse, run_command
 from resnet_lightning.config import ConfigError
 from resnet_lightning.text import exit_with
-from resnet_lightning.use.command import RUN_HELP, Usage, help_text, need, one_run, option, parse, run_command
 
 FORM = "python -m resnet_lightning.export RUN [format=onnx]"
 USAGE = Usage(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_lightning.checks import ACCELERATORS
+from resnet_lightning.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
 from resnet_lightning.config import ConfigError
 from resnet_lightning.text import exit_with
-from resnet_lightning.use.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
 
 if TYPE_CHECKING:
     from resnet_lightning.use.trained import Trained

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from resnet_lightning.benchmark.rounds import Effort, Row, noted
 from resnet_lightning.checks import choose, nearest
-from resnet_lightning.config import Config, ConfigError, DataError
-from resnet_lightning.text import count, exit_with, file_error, tell
+from resnet_lightning.command import run_command
+from resnet_lightning.config import Config, ConfigError
+from resnet_lightning.text import count, exit_with, tell
 
 SECTIONS = ("training", "plain", "input", "overhead", "launcher", "scaling")
 HELP = """\
@@ -228,34 +229,26 @@ def advise(arguments: Sequence[str], asked: Asked) -> None:
     tell(str(asked.folder / "benchmark.md"))
 
 
-def main(arguments: Sequence[str]) -> int:
-    if {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return 0
-    try:
-        asked = parse(arguments)
-        from resnet_lightning import hardware
-        from resnet_lightning.benchmark.ours import compose
-        from resnet_lightning.benchmark.timing import torch_flags
-        from resnet_lightning.cli import check_machine
+def main(arguments: list[str]) -> int:
+    return run_command(work, arguments, lambda: HELP)
 
-        hardware.keep_freed_memory()
-        config = compose(asked.settings)
-        if config.devices != 1:
-            raise ConfigError(f"devices={config.devices} is not possible: one device is measured, the first one.")
-        check_machine([config], elsewhere=False)
-        make_folder(asked.folder)
-        hardware.set_threads(config.threads, 1)
-        with torch_flags(of_a_run=hardware.pick_accelerator(config.accelerator) == "cuda"):
-            (advise if asked.recommend else measure)(arguments, asked)
-    except (ConfigError, DataError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
-    except OSError as error:  # the disk is full: the tables are on the screen
-        print(f"Error: {file_error(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+
+def work(arguments: list[str]) -> int:
+    asked = parse(arguments)
+    from resnet_lightning import hardware
+    from resnet_lightning.benchmark.ours import compose
+    from resnet_lightning.benchmark.timing import torch_flags
+    from resnet_lightning.cli import check_machine
+
+    hardware.keep_freed_memory()
+    config = compose(asked.settings)
+    if config.devices != 1:
+        raise ConfigError(f"devices={config.devices} is not possible: one device is measured, the first one.")
+    check_machine([config], elsewhere=False)
+    make_folder(asked.folder)
+    hardware.set_threads(config.threads, 1)
+    with torch_flags(of_a_run=hardware.pick_accelerator(config.accelerator) == "cuda"):
+        (advise if asked.recommend else measure)(arguments, asked)
     return 0
 
 

@@ -1,18 +1,22 @@
 """``python -m resnet_lightning.report multirun/lr_batch``: the comparison of a sweep from its folders, at any time."""
 
-import argparse
 import difflib
 import sys
 from pathlib import Path
 
 from resnet_lightning.checks import nearest
+from resnet_lightning.command import run_command
 from resnet_lightning.config import ConfigError
 from resnet_lightning.report import write_report
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.result import FILE_NAME
-from resnet_lightning.text import drop_output, exit_with, file_error
+from resnet_lightning.text import exit_with, file_error
 
-DESCRIPTION = """\
+HELP = """\
+usage: python -m resnet_lightning.report FOLDER [FOLDER ...] [reference=FILE]
+
+FOLDER is that of a sweep, or any folder of run folders.
+
 Compares the runs below a folder: prints the table and a summary, and writes into the folder
   comparison.csv, .md, .tex, .html   the table: raw numbers, for texts, for papers, as a page that opens offline
   beside_reference.csv               with reference=: somebody's figures, ours and the difference, for every setting
@@ -23,34 +27,19 @@ reference= takes a CSV file or the name of one in the package, as in reference=r
 the folder (reference.csv), where later reports find it.
 
 Reads the folders alone: also while the sweep runs, and where it was moved or copied to. Changes nothing of the runs.
-"""
-EXIT_CODES = """\
+
 Exit codes: 0 done, 1 some of the files could not be written, 2 no such folder or no run in it, 130 interrupted.
 """
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m resnet_lightning.report",
-        description=DESCRIPTION,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "arguments", metavar="FOLDER", nargs="+", help="of a sweep, or any folder of run folders; reference=FILE"
-    )
-    try:
-        settings, folders = divide(parser.parse_args(arguments).arguments)
-        reference = find_reference(settings["reference"]) if "reference" in settings else None
-        return max([report(folder, reference) for folder in folders])
-    except ConfigError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # head has read enough
-        drop_output()
-        return 0
+def main(arguments: list[str]) -> int:
+    return run_command(work, arguments, lambda: HELP)
+
+
+def work(arguments: list[str]) -> int:
+    settings, folders = divide(arguments)
+    reference = find_reference(settings["reference"]) if "reference" in settings else None
+    return max([report(folder, reference) for folder in folders])
 
 
 def divide(arguments: list[str]) -> tuple[dict[str, str], list[Path]]:
@@ -106,6 +95,4 @@ def hint(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode still shows the table
-    exit_with(main())
+    exit_with(main(sys.argv[1:]))

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resnet_lightning.checks import choose
+from resnet_lightning.command import run_command
 from resnet_lightning.config import ConfigError
 from resnet_lightning.reproduce.pages import HEADING, read_texts, write_pages
-from resnet_lightning.text import exit_with, file_error, tell
+from resnet_lightning.text import exit_with, tell
 
 SWEEPS = Path("multirun")
 HELP = """\
@@ -27,32 +28,24 @@ The same command again goes on where it stopped. Exit codes: 0 done, 1 some runs
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    if {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return 0
-    try:
-        own = {"only": "", "pages": "multirun/reports", "run": "true"}
-        pairs = [argument.partition("=") for argument in arguments]
-        own |= {key: value for key, _, value in pairs if key in own}
-        choose("run", own["run"], ("true", "false"))
-        if Path(own["pages"]).resolve() == SWEEPS.resolve():
-            raise ConfigError(f"pages={own['pages']} is not possible: the sweeps are there, with their checkpoints.")
-        refuse_other_pages(Path(own["pages"]) / "README.md")
-        overrides = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in own]
-        experiments = chosen([name for name in own["only"].split(",") if name])
-        Path(own["pages"]).mkdir(parents=True, exist_ok=True)  # hours later it would be late
-        code = run_all(experiments, overrides) if own["run"] == "true" else 0
-        for path in write_pages(SWEEPS, Path(own["pages"])):
-            tell(str(path))
-    except ConfigError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"Error: {file_error(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+def main(arguments: list[str]) -> int:
+    return run_command(work, arguments, lambda: HELP)
+
+
+def work(arguments: list[str]) -> int:
+    own = {"only": "", "pages": "multirun/reports", "run": "true"}
+    pairs = [argument.partition("=") for argument in arguments]
+    own |= {key: value for key, _, value in pairs if key in own}
+    choose("run", own["run"], ("true", "false"))
+    if Path(own["pages"]).resolve() == SWEEPS.resolve():
+        raise ConfigError(f"pages={own['pages']} is not possible: the sweeps are there, with their checkpoints.")
+    refuse_other_pages(Path(own["pages"]) / "README.md")
+    overrides = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in own]
+    experiments = chosen([name for name in own["only"].split(",") if name])
+    Path(own["pages"]).mkdir(parents=True, exist_ok=True)  # hours later it would be late
+    code = run_all(experiments, overrides) if own["run"] == "true" else 0
+    for path in write_pages(SWEEPS, Path(own["pages"])):
+        tell(str(path))
     return code
 
 
