@@ -55,7 +55,9 @@ def by_hydra(folder: Path) -> object:
     try:
         return OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
-        if (folder / PLAN_FILE).exists():
+        if (folder / FILE_NAME).exists():
+            reason = f"{FILE_NAME} is damaged, and {path} is not there."
+        elif (folder / PLAN_FILE).exists():
             reason = "it is a sweep, which goes on when its own command is given again."
         else:
             beside = [str(path.parent) for path in folder.parent.glob(f"*/{FILE_NAME}")]

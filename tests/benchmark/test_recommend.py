@@ -221,7 +221,7 @@ def test_jobs_at_the_same_time_have_cores_of_their_own_as_in_a_sweep(monkeypatch
         monkeypatch.setattr(module, "usable_cores", lambda: [0, 1, 4, 5])
     assert cores_of("cpu", 2, 2) == [(0, 1), (4, 5)]
     assert cores_of("cpu", 1, 2) == [()] and cores_of("cpu", 8, 1) == [()] * 8
-    on_a_gpu = slots.gpu_slots(LauncherConfig("auto", 2, 1, 2, None, 0), ["0"], 1, found=True)
+    on_a_gpu = slots.gpu_slots(LauncherConfig("auto", 2, 2, None, 0), ["0"], 1, found=True)
     assert cores_of("cuda", 2, 2) == [slot.cores for slot in on_a_gpu] == [(), ()]
 
 

@@ -123,7 +123,7 @@ def test_missing_data_without_a_network_is_one_message(single, tmp_path):
         (["hydra.callbacks.x._target_=os.system"], "hydra.callbacks.x._target_ is no setting of a run"),
         (["+hydra.callbacks.x._target_=os.system"], "is no setting of a run"),
         (["--config-dir=/tmp/evil"], "--config-dir is no setting of a run"),
-        ({"a": 1}, "not readable"),
+        ({"a": 1}, "result.json is damaged, and"),
         ([1], "not readable"),
     ],
 )

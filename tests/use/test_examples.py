@@ -35,6 +35,7 @@ def test_example_trains(name, tmp_path, data_root):
     assert accuracy and float(accuracy[1]) > REACHED[name], out
 
 
+@pytest.mark.slow
 def test_sweep_from_python(tmp_path, data_root):
     out = run("sweep", tmp_path, data_root)
     assert out.count("of 10,000 images") == 2 and "the best of 2 finished, by validation accuracy" in out
