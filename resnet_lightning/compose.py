@@ -5,16 +5,17 @@ They name the value, the allowed ones and the nearest match.
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from resnet_lightning.checks import choose, nearest, read_config
@@ -86,23 +87,19 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
     for override in overrides:
         check_choice(override)
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        record = hydra_settings([item for item in overrides if not item.is_sweep_override()])
-        params, rows = plain(record.sweeper.params), plain(record.sweeper.rows)
-        if not multirun:
-            check_single_run(overrides, swept_keys(params, rows))
-        jobs = expand(overrides, params, rows) if multirun else [list(arguments)]
-        composed = compose_jobs(jobs)
+        whole = compose_one([str(item.input_line) for item in overrides if not item.is_sweep_override()])
+        params, rows = plain(whole.own.sweeper.params), plain(whole.own.sweeper.rows)
         if multirun:
-            record = hydra_settings(parse(jobs[0]))
+            jobs = expand(overrides, params, rows)
+            whole, composed = compose_one(jobs[0]), compose_jobs(jobs)
+        else:
+            check_single_run(overrides, swept_keys(params, rows))
+            if any(item.is_sweep_override() for item in overrides):
+                whole = compose_one(arguments)  # Hydra says what is wrong with it
+            composed = [(list(arguments), checked(whole.settings))]
     check_sweep([config for _, config in composed], multirun)
-    folder = Path(record.sweep.dir) if multirun else Path()
-    return Command(composed, folder, multirun and record.runtime.choices["hydra/launcher"] in ELSEWHERE)
-
-
-def hydra_settings(overrides: Sequence[Override]) -> DictConfig:
-    """Hydra's own part of the settings: how a sweep runs and where it lands."""
-    arguments = [str(override.input_line) for override in overrides]
-    return cast(DictConfig, compose_one(arguments, return_hydra_config=True).hydra)
+    folder = Path(whole.own.sweep.dir) if multirun else Path()
+    return Command(composed, folder, multirun and whole.own.runtime.choices["hydra/launcher"] in ELSEWHERE)
 
 
 def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None:
@@ -116,7 +113,7 @@ def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None
 
 def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[tuple[list[str], Config]]:
     """Overrides and checked settings of each job; Hydra must have been initialised."""
-    return [(list(job), read_config(compose_one(list(job)))) for job in jobs]
+    return [(list(job), checked(compose_one(job).settings)) for job in jobs]
 
 
 def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
@@ -148,16 +145,40 @@ def check_choice(override: Override) -> None:
         choose(group, value, options(group))
 
 
-def compose_one(arguments: list[str], return_hydra_config: bool = False) -> DictConfig:
-    try:
-        settings = compose("config", arguments, return_hydra_config=return_hydra_config)
-        if return_hydra_config:
-            return settings
+class Composed(NamedTuple):
+    """What Hydra makes of some arguments.
+
+    Attributes:
+        settings: of the run; references are not resolved yet.
+        own: Hydra's own: how a sweep runs and where it lands.
+    """
+
+    settings: DictConfig
+    own: DictConfig
+
+
+def compose_one(arguments: Sequence[str]) -> Composed:
+    with in_words():
+        settings = compose("config", list(arguments), return_hydra_config=True)
+        own = settings.hydra
+        with open_dict(settings):
+            del settings["hydra"]
+        return Composed(settings, own)
+
+
+def checked(settings: DictConfig) -> Config:
+    with in_words():
         added = set(cast(dict[str, object], OmegaConf.to_container(settings))) - set(Config.__annotations__)
         if added:
             raise ConfigError(unknown_key(added.pop()))
         OmegaConf.resolve(settings)
-        return settings
+    return read_config(settings)
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    try:
+        yield
     except ConfigError:
         raise
     except (HydraException, OmegaConfBaseException, OSError, ValueError) as error:  # ValueError: a group given a number

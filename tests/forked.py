@@ -15,20 +15,32 @@ from collections.abc import Mapping
 from multiprocessing import forkserver
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from resnet_lightning.sweep.process import PRELOAD, START_METHOD
 
 
 def run_module(
-    module: str, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300
+    module: str,
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    pictures: bool = False,
+    timeout: float = 300,
 ) -> subprocess.CompletedProcess[str]:
-    """As ``subprocess.run`` of ``python -m module ...`` with its output as text."""
+    """As ``subprocess.run`` of ``python -m module ...`` with its output as text.
+
+    Args:
+        pictures: whether to draw them, which takes longer than a small run; else the files only are there.
+    """
     context = multiprocessing.get_context(START_METHOD)
     if START_METHOD == "forkserver":
         context.set_forkserver_preload(PRELOAD)
     with tempfile.TemporaryDirectory() as place:
         outputs = [str(Path(place) / name) for name in ("stdout", "stderr")]
         process = context.Process(
-            target=become, args=(module, arguments, str(cwd), dict(os.environ if env is None else env), outputs)
+            target=become,
+            args=(module, arguments, str(cwd), dict(os.environ if env is None else env), outputs, pictures),
         )
         process.start()
         process.join(timeout)
@@ -39,9 +51,13 @@ def run_module(
     return subprocess.CompletedProcess([module, *arguments], process.exitcode, *said)
 
 
-def become(module: str, arguments: tuple[str, ...], cwd: str, env: dict[str, str], outputs: list[str]) -> None:
+def become(
+    module: str, arguments: tuple[str, ...], cwd: str, env: dict[str, str], outputs: list[str], pictures: bool
+) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by the fork server
     forkserver._forkserver.__init__()  # a sweep starts its own, with this environment
+    if not pictures:
+        Figure.savefig = lambda figure, file, **options: file.write(b"a picture")  # type: ignore[method-assign]
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(env)

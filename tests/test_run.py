@@ -31,7 +31,7 @@ def finished(data_root, tmp_path_factory) -> tuple[Path, RunResult, str]:
     """Folder, record and console of one run of three epochs."""
     place = tmp_path_factory.mktemp("run")
     arguments = [*TINY, "epochs=3", "lr=0.2", "dropout=0.1", "augment.rotation=10", f"data.root={data_root}"]
-    done = run_module("resnet_lightning", *arguments, cwd=place)
+    done = run_module("resnet_lightning", *arguments, cwd=place, pictures=True)
     assert done.returncode == 0, done.stderr
     (folder,) = (place / "outputs").iterdir()
     return folder, RunResult.read(folder), done.stdout + done.stderr

@@ -36,6 +36,7 @@ EAGER, COMPILED = Variant("32", "channels_last", False), Variant("32", "channels
 EFFORT = Effort(rounds=1, seconds=0.01)
 
 
+@pytest.mark.slow
 def test_recommendation_is_a_command_that_can_be_run(benchmark, capsys):
     from resnet_lightning.compose import compose_all
 

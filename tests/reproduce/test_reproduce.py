@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from resnet_lightning.compose import compose_all
 from resnet_lightning.config import ConfigError, plain_settings
@@ -21,6 +23,14 @@ from resnet_lightning.sweep.plan import plan_jobs, sweep_command
 from resnet_lightning.sweep.plan import write_plan as record_plan
 from resnet_lightning.text import duration
 from tests.report.conftest import write_plan, write_run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_figures() -> Iterator[None]:
+    """Drawing them takes most of a page's time, and they have their own tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"a picture"))
+        yield
 
 
 def test_every_report_experiment_is_on_a_page():

@@ -35,12 +35,16 @@ class Sweep:
 
     def environment(self, faults: dict[str, object] | None) -> dict[str, str]:
         paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
-        extra = {"RNL_FAULTS": json.dumps(faults or {}), "RNL_JOURNAL": str(self.journal), "PYTHONPATH": paths}
+        faults = {"figures": False} | (faults or {})
+        extra = {"RNL_FAULTS": json.dumps(faults), "RNL_JOURNAL": str(self.journal), "PYTHONPATH": paths}
         return os.environ | extra | {"RESNET_LIGHTNING_DATA": str(self.data_root)}
 
     def run(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.CompletedProcess[str]:
-        """The faults strike in its jobs."""
-        return run_module(*self.command(*arguments)[2:], cwd=self.place, env=self.environment(faults))
+        """The faults strike in its jobs; ``{"figures": True}`` has pictures drawn."""
+        pictures = bool(faults and faults.get("figures"))
+        return run_module(
+            *self.command(*arguments)[2:], cwd=self.place, env=self.environment(faults), pictures=pictures
+        )
 
     def start(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(
