@@ -91,12 +91,12 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
         params, rows = plain(whole.own.sweeper.params), plain(whole.own.sweeper.rows)
         if multirun:
             jobs = expand(overrides, params, rows)
-            whole, composed = compose_one(jobs[0]), compose_jobs(jobs)
         else:
             check_single_run(overrides, swept_keys(params, rows))
-            if any(item.is_sweep_override() for item in overrides):
-                whole = compose_one(arguments)  # Hydra says what is wrong with it
-            composed = [(list(arguments), checked(whole.settings))]
+            jobs = [list(arguments)]
+        if multirun or any(item.is_sweep_override() for item in overrides):  # of a single run Hydra says what is wrong
+            whole = compose_one(jobs[0])
+        composed = [(list(jobs[0]), checked(whole.settings)), *compose_jobs(jobs[1:])]
     check_sweep([config for _, config in composed], multirun)
     folder = Path(whole.own.sweep.dir) if multirun else Path()
     return Command(composed, folder, multirun and whole.own.runtime.choices["hydra/launcher"] in ELSEWHERE)
