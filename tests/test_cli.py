@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 
 from resnet_lightning import config, help
 from resnet_lightning.checks import read_config
-from resnet_lightning.compose import compose_all, unknown_key
+from resnet_lightning.compose import compose_all
 from resnet_lightning.config import ConfigError, conf_folder
+from resnet_lightning.hydra_errors import unknown_key
 from resnet_lightning.info import data_found
 
 BAD = [
