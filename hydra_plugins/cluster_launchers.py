@@ -36,7 +36,7 @@ class ClusterLauncher(Launcher):
 
         options = cast(dict[str, Any], OmegaConf.to_container(self.config.hydra.launcher, resolve=True))
         del options["_target_"]
-        jobs = compose.compose_jobs(job_overrides)
+        jobs = compose.Composer().jobs(job_overrides)
         queue = self.queue(options, gpus_per_job([config for _, config in jobs]))
         command = sweep_command(self.config.hydra.overrides)
         code = run_on_cluster(Path(str(self.config.hydra.sweep.dir)), jobs, command, queue)

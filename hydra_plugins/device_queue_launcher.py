@@ -38,6 +38,6 @@ class DeviceQueueLauncher(Launcher):
         from resnet_lightning.sweep.plan import sweep_command
 
         own = self.config.hydra
-        code = run_sweep(Path(str(own.sweep.dir)), compose.compose_jobs(job_overrides), sweep_command(own.overrides))
+        code = run_sweep(Path(str(own.sweep.dir)), compose.Composer().jobs(job_overrides), sweep_command(own.overrides))
         cli.codes.append(code)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED, _return_value=code) for o in job_overrides]

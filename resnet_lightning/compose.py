@@ -1,5 +1,6 @@
 """From the command line to the checked settings of every job that it asks for."""
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from resnet_lightning.checks import choose, read_config
@@ -80,7 +81,8 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
     for override in overrides:
         check_choice(override)
     with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        whole = compose_one([str(item.input_line) for item in overrides if not item.is_sweep_override()])
+        composer = Composer()
+        whole = composer.compose([str(item.input_line) for item in overrides if not item.is_sweep_override()])
         params, rows = plain(whole.own.sweeper.params), plain(whole.own.sweeper.rows)
         if multirun:
             jobs = expand(overrides, params, rows)
@@ -88,8 +90,8 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
             check_single_run(overrides, swept_keys(params, rows))
             jobs = [list(arguments)]
         if multirun or any(item.is_sweep_override() for item in overrides):  # of a single run Hydra says what is wrong
-            whole = compose_one(jobs[0])
-        composed = [(list(jobs[0]), checked(whole.settings)), *compose_jobs(jobs[1:])]
+            whole = composer.compose(jobs[0])
+        composed = composer.jobs(jobs)
     check_sweep([config for _, config in composed], multirun)
     folder = Path(whole.own.sweep.dir) if multirun else Path()
     return Command(composed, folder, multirun and whole.own.runtime.choices["hydra/launcher"] in ELSEWHERE)
@@ -102,11 +104,6 @@ def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None
     if left:
         what = f"experiment={experiment}" if experiment else "hydra.sweeper"
         raise ConfigError(f"{what} compares several runs: add --multirun, or set {', '.join(left)} for one of them.")
-
-
-def compose_jobs(jobs: Sequence[Sequence[str]]) -> list[tuple[list[str], Config]]:
-    """Overrides and checked settings of each job; Hydra must have been initialised."""
-    return [(list(job), checked(compose_one(job).settings)) for job in jobs]
 
 
 def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
@@ -150,13 +147,46 @@ class Composed(NamedTuple):
     own: DictConfig
 
 
-def compose_one(arguments: Sequence[str]) -> Composed:
-    with in_words():
-        settings = compose("config", list(arguments), return_hydra_config=True)
-        own = settings.hydra
-        with open_dict(settings):
-            del settings["hydra"]
-        return Composed(settings, own)
+class Composer:
+    """Composes the jobs of a grid; Hydra must have been initialised.
+
+    Hydra takes 0.3 s a job. So it composes each choice of groups once (``model=resnet18``), and plain keys (``lr=0.1``)
+    are set in a copy of that: Hydra too sets them last, in the order in which they were given.
+    """
+
+    def __init__(self) -> None:
+        self.with_groups: dict[tuple[str, ...], DictConfig] = {}
+
+    def jobs(self, jobs: Sequence[Sequence[str]]) -> list[tuple[list[str], Config]]:
+        """Overrides and checked settings of each job."""
+        return [(list(job), checked(self.compose(job).settings)) for job in jobs]
+
+    def compose(self, arguments: Sequence[str]) -> Composed:
+        keys = [override for override in parse(arguments) if is_plain_key(override)]
+        plain_keys = {override.input_line for override in keys}
+        groups = tuple(argument for argument in arguments if argument not in plain_keys)
+        with in_words():
+            if groups not in self.with_groups:
+                self.with_groups[groups] = compose("config", list(groups), return_hydra_config=True)
+            settings = copy.deepcopy(self.with_groups[groups])
+            for override in keys:
+                OmegaConf.update(settings, override.key_or_group, override.value(), merge=True)
+            own = settings.hydra
+            with open_dict(settings):
+                del settings["hydra"]
+            return Composed(settings, own)
+
+
+def is_plain_key(override: Override) -> bool:
+    """Whether it sets one key, so that what it says does not decide which files are read."""
+    key = override.key_or_group
+    return (
+        override.type is OverrideType.CHANGE
+        and override.package is None
+        and not override.is_sweep_override()
+        and key.split(".")[0] != "hydra"
+        and not (conf_folder() / key).is_dir()
+    )
 
 
 def checked(settings: DictConfig) -> Config:

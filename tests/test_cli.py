@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from resnet_lightning import config, help
@@ -100,6 +101,17 @@ def test_every_job_of_a_grid_is_checked(data_root):
         compose_all(["batch=32,64", "lr=0.1,-1"], multirun=True)
     with pytest.raises(ConfigError, match="resnet99"):
         compose_all(["model=resnet10,resnet99"], multirun=True)
+
+
+def test_jobs_of_a_grid_are_what_hydra_makes_of_each_alone():
+    fixed = ["model.widths=[8,16,32,64]", "experiment=r1_lr_batch", "name='a b'", "batch=64"]
+    asked = compose_all([*fixed, "model=resnet18,resnet34", "optimizer=adam,momentum", "lr=0.1,0.01"], multirun=True)
+    assert len(asked.jobs) == 8
+    with initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        for overrides, found in asked.jobs:
+            alone = compose("config", overrides)
+            OmegaConf.resolve(alone)
+            assert read_config(alone) == found
 
 
 @pytest.mark.parametrize("argument", ["model=glob(resnet*)", "lr=interval(0.001,0.1)"])
