@@ -9,6 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -30,14 +31,17 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#e5e5e5",
+    "figure.constrained_layout.h_pad": 0.08,  # inches
+    "figure.constrained_layout.w_pad": 0.08,
     "text.parse_math": False,  # a dollar in a name is a dollar
 }
 COLUMNS, ROWS = 8, 2  # of each half of predictions.png
+COLUMN, ROW, HEADING, IMAGE = 1.25, 1.6, 0.3, 1.1  # inches: a cell, a line of text, the side of an image
 
 
 def save(figure: Figure, path: Path) -> None:
     with atomic_write(path) as file:
-        figure.savefig(file, dpi=130, format="png", bbox_inches="tight")
+        figure.savefig(file, dpi=130, format="png")
     plt.close(figure)
 
 
@@ -92,7 +96,9 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
             for true, row in enumerate(confusion):
                 for predicted, count in enumerate(row):
                     colour = "white" if shares[true][predicted] > 0.25 else "#222222" if count else "#bbbbbb"
-                    panel.text(predicted, true, str(count), ha="center", va="center", fontsize=8, color=colour)
+                    panel.text(
+                        predicted, true, str(count), ha="center", va="center", fontsize=8, color=colour, in_layout=False
+                    )
         figure.colorbar(picture, ticks=[0, 0.01, 0.1, 0.5, 1], label="share of the true class", shrink=0.8)
         save(figure, path)
 
@@ -123,28 +129,36 @@ def draw_predictions(
     ]
     if len(wrong):
         halves.append((f"the first {min(count, len(wrong))} of {wrong_count:,} wrong ones", wrong[:count].tolist()))
-    with plt.rc_context({"font.size": 9, "text.parse_math": False}):
-        figure = plt.figure(figsize=(COLUMNS * 1.25, len(halves) * (ROWS * 1.65 + 0.4)), layout="constrained")
-        figure.suptitle(title, fontsize=11)
-        for part, (name, chosen) in zip(figure.subfigures(len(halves), 1, squeeze=False)[:, 0], halves, strict=True):
-            part.suptitle(name, fontsize=9, color="#555555")
-            cells = part.subplots(ROWS, COLUMNS).flatten()
-            for cell in cells:
-                cell.axis("off")
-            for cell, number in zip(cells, chosen, strict=False):
+    heights = [HEADING + -(-len(chosen) // COLUMNS) * ROW for _, chosen in halves]
+    width, height = COLUMNS * COLUMN, HEADING + sum(heights)
+    with plt.rc_context({"text.parse_math": False}):
+        figure = plt.figure(figsize=(width, height))
+        page = figure.add_axes((0, 0, 1, 1), autoscale_on=False, xlim=(0, width), ylim=(height, 0))
+        page.axis("off")
+        page.text(width / 2, HEADING / 2, title, ha="center", va="center", fontsize=11)
+        top = HEADING
+        for (name, chosen), size in zip(halves, heights, strict=True):
+            page.text(width / 2, top + HEADING / 2, name, ha="center", va="center", fontsize=9, color="#555555")
+            for place, number in enumerate(chosen):
+                row, column = divmod(place, COLUMNS)
+                corner = (column * COLUMN, top + HEADING + row * ROW)
                 image = test.images[positions[number]]
-                draw_image(cell, image, classes[int(labels[number])], classes[int(predicted[number])])
+                draw_image(page, corner, image, classes[int(labels[number])], classes[int(predicted[number])])
+            top += size
         save(figure, path)
 
 
-def draw_image(cell: Any, image: Tensor, true: str, predicted: str) -> None:
-    pixels = image.permute(1, 2, 0).numpy()
-    cell.imshow(pixels, cmap="gray" if pixels.shape[2] == 1 else None, vmin=0, vmax=255)
-    right = true == predicted
-    cell.set_title(
-        f"{true}\n{'=' if right else '→'} {predicted}", fontsize=8, color="#222222" if right else WRONG_COLOUR
-    )
+def draw_image(page: Axes, corner: tuple[float, float], image: Tensor, true: str, predicted: str) -> None:
+    """An image under its true and its predicted class, in a cell of ``page``, of which a unit is an inch."""
+    pixels, right = image.permute(1, 2, 0).numpy(), true == predicted
+    left, top = corner[0] + (COLUMN - IMAGE) / 2, corner[1] + 0.38
+    page.imshow(
+        pixels, cmap="gray" if pixels.shape[2] == 1 else None, vmin=0, vmax=255,
+        extent=(left, left + IMAGE, top + IMAGE, top), aspect="auto",
+    )  # fmt: skip
+    page.text(
+        left + IMAGE / 2, top - 0.06, f"{true}\n{'=' if right else '→'} {predicted}", ha="center", va="bottom",
+        fontsize=8, color="#222222" if right else WRONG_COLOUR,
+    )  # fmt: skip
     if not right:
-        height, width = pixels.shape[:2]
-        frame = Rectangle((-0.5, -0.5), width, height, fill=False, edgecolor=WRONG_COLOUR, linewidth=3)
-        cell.add_patch(frame)
+        page.add_patch(Rectangle((left, top), IMAGE, IMAGE, fill=False, edgecolor=WRONG_COLOUR, linewidth=2))

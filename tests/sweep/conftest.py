@@ -40,11 +40,8 @@ class Sweep:
         return os.environ | extra | {"RESNET_LIGHTNING_DATA": str(self.data_root)}
 
     def run(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.CompletedProcess[str]:
-        """The faults strike in its jobs; ``{"figures": True}`` has pictures drawn."""
-        pictures = bool(faults and faults.get("figures"))
-        return run_module(
-            *self.command(*arguments)[2:], cwd=self.place, env=self.environment(faults), pictures=pictures
-        )
+        """The faults strike in its jobs. Pictures are not drawn."""
+        return run_module(*self.command(*arguments)[2:], cwd=self.place, env=self.environment(faults))
 
     def start(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.Popen[str]:
         return subprocess.Popen(

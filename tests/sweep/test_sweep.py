@@ -31,7 +31,7 @@ def timeless(sweep) -> list[dict[str, str]]:
 
 def test_eight_jobs_of_which_four_go_wrong(sweep):
     rates = "lr=0.1,0.05,0.02,0.03,0.04,0.06,0.01,1e20"
-    done = sweep.run(rates, faults={"0.03": "raise", "0.04": "signal9", "0.06": "vanish", "figures": True})
+    done = sweep.run(rates, faults={"0.03": "raise", "0.04": "signal9", "0.06": "vanish"})
     assert done.returncode == 1, done.stdout + done.stderr
     results = sweep.results()
     assert {lr: results[lr].status for lr in (0.1, 0.05, 0.02, 0.01)} == dict.fromkeys((0.1, 0.05, 0.02, 0.01), "done")
