@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning.config import PUBLISHED, ConfigError, DataConfig, DataError
-from resnet_lightning.data.sources import SPLITS, Bytes, Source, at_a_time, naming, open_source
+from resnet_lightning.data.source import SPLITS, Bytes, Source, at_a_time, naming
+from resnet_lightning.data.sources import open_source
 from resnet_lightning.files import write_json
 
 VERSION = 2  # of the format; another one is made anew

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.data.augment import GREY
-from resnet_lightning.data.sources import IMAGE_ENDINGS, Bytes, images_below, read_image
+from resnet_lightning.data.folder import IMAGE_ENDINGS, images_below, read_image
+from resnet_lightning.data.source import Bytes
 
 BRIGHT = 128  # of 255: the mean of the edge from which a picture counts as dark on light
 

@@ -14,7 +14,8 @@ from resnet_lightning.compose import compose_all
 from resnet_lightning.config import PUBLISHED, AugmentConfig, Config, ConfigError, DataConfig, normal
 from resnet_lightning.data import cache
 from resnet_lightning.data.datamodule import ImageDataModule
-from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES, decode, images_below, labelled_files
+from resnet_lightning.data.folder import decode, images_below, labelled_files
+from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES
 from resnet_lightning.overrides import parse
 from resnet_lightning.use.images import to_channels
 from resnet_lightning.use.trained import Trained

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from resnet_lightning.config import ConfigError, DataConfig, DataError, is_place
-from resnet_lightning.data import cache, sources
-from resnet_lightning.data.sources import in_memory
+from resnet_lightning.data import cache, source
+from resnet_lightning.data.source import in_memory
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_statistics_are_those_of_the_training_pixels(folder_data):
 def test_a_cache_is_the_same_whatever_is_read_at_a_time(folder_data, monkeypatch):
     whole = cache.load(folder_data)
     shutil.rmtree(cache.cache_folder(folder_data))
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 7 * 16 * 16 * 3)
+    monkeypatch.setattr(source, "CHUNK_BYTES", 7 * 16 * 16 * 3)
     parts = cache.load(folder_data)
     assert (parts.digest, parts.mean, parts.std) == (whole.digest, whole.mean, whole.std)
 
@@ -88,7 +88,7 @@ def peak_memory(config) -> int:
 
 def test_large_images_take_the_memory_of_a_few(folder_data, monkeypatch):
     """80 of 192 KiB, one at a time."""
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 256 * 256 * 3)
+    monkeypatch.setattr(source, "CHUNK_BYTES", 256 * 256 * 3)
     assert peak_memory(replace(folder_data, image_size=256)) < 2**23
 
 
@@ -227,7 +227,7 @@ def own_format(monkeypatch):
 
 
 def test_images_that_are_enlarged_take_the_memory_of_a_few(own_format, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "CHUNK_BYTES", 256 * 256 * 3)
+    monkeypatch.setattr(source, "CHUNK_BYTES", 256 * 256 * 3)
     assert peak_memory(replace(own_format(tmp_path, 1, count=80), image_size=256)) < 2**23
 
 
