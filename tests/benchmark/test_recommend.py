@@ -1,12 +1,8 @@
 """Which settings the benchmark recommends, on figures made by hand: nothing is compiled or timed here but once."""
 
-import math
 import os
-import queue
 import shlex
-import threading
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,21 +12,16 @@ from resnet_lightning.benchmark import recommend, training
 from resnet_lightning.benchmark.__main__ import main
 from resnet_lightning.benchmark.recommend import (
     Share,
-    answer_of,
     batches,
     compile_note,
-    cores_of,
     fit,
-    job,
     shares,
     simplest_of_the_best,
-    together,
     training_images,
 )
 from resnet_lightning.benchmark.rounds import Effort
 from resnet_lightning.benchmark.training import Prepared, Variant, prepare
-from resnet_lightning.config import ConfigError, LauncherConfig
-from resnet_lightning.sweep import slots
+from resnet_lightning.config import ConfigError
 
 EAGER, COMPILED = Variant("32", "channels_last", False), Variant("32", "channels_last", True)
 EFFORT = Effort(rounds=1, seconds=0.01)
@@ -202,37 +193,8 @@ def test_a_variant_that_does_not_work_is_a_sentence(settings, monkeypatch):
     assert list(ready) == [EAGER] and missing == [sentence]
 
 
-def test_a_job_that_fails_keeps_the_others_waiting_for_nothing(monkeypatch):
-    monkeypatch.setattr(recommend.signal, "signal", lambda *_: None)  # this is no process of its own
-    begin, results = threading.Barrier(2), queue.Queue()
-    job(["batch=1"], EAGER, 1, 0.01, begin, results)
-    assert begin.broken and results.get_nowait().startswith("ConfigError: batch=1 is not possible")
-    job(["model=resnet10", "model.widths=[4,8,8]", "batch=2"], EAGER, 1, 0.01, begin, results)
-    assert results.get_nowait() == ""
-
-
-def test_a_job_that_was_killed_is_not_waited_for():
-    processes = [SimpleNamespace(exitcode=None), SimpleNamespace(exitcode=-9)]
-    assert answer_of(processes, queue.Queue(), math.inf) == "a job ended with exit code -9"
-    assert answer_of(processes, queue.Queue(), 0).startswith("too slow to be measured")
-
-
-def test_jobs_at_the_same_time_have_cores_of_their_own_as_in_a_sweep(monkeypatch):
-    for module in (recommend, slots):
-        monkeypatch.setattr(module, "usable_cores", lambda: [0, 1, 4, 5])
-    assert cores_of("cpu", 2, 2) == [(0, 1), (4, 5)]
-    assert cores_of("cpu", 1, 2) == [()] and cores_of("cpu", 8, 1) == [()] * 8
-    on_a_gpu = slots.gpu_slots(LauncherConfig("auto", 2, 2, None, 0), ["0"], 1, found=True)
-    assert cores_of("cuda", 2, 2) == [slot.cores for slot in on_a_gpu] == [(), ()]
-
-
 def test_a_folder_of_few_images_has_a_batch_that_it_can_fill(image_folder, measured):
     few = ["data=folder", f"data.root={image_folder}", "data.image_size=16", "data.train_limit=20"]
     assert "batch=20" in measured(*few, jobs={(1, 2): 100.0}).commands[0]
     with pytest.raises(ConfigError, match="batch=64 is not possible: it must be at most the 20 training images"):
         measured(*few, "batch=64", jobs={(1, 2): 100.0})
-
-
-def test_jobs_at_the_same_time_say_why_they_do_not_train():
-    with pytest.raises(RuntimeError, match="ConfigError: batch=1 is not possible"):
-        together(["batch=1"], EAGER, [()], 1, 0.01)
