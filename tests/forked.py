@@ -31,6 +31,7 @@ def run_module(
     """As ``subprocess.run`` of ``python -m module ...`` with its output as text.
 
     Args:
+        module: or the path of a script.
         pictures: whether to draw them, which takes longer than a small run; else the files only are there.
     """
     context = multiprocessing.get_context(START_METHOD)
@@ -64,4 +65,7 @@ def become(
     for stream, path in enumerate(outputs, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), stream)
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module.endswith(".py"):
+        runpy.run_path(module, run_name="__main__")
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)

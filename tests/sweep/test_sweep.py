@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_lightning.lock import hold
 from resnet_lightning.result import RunResult
 from tests.sweep.conftest import SMALL, alive, interrupt
 
@@ -160,14 +161,10 @@ def test_ctrl_c_of_a_terminal_before_the_first_job_starts_none(sweep):
 
 
 def test_second_launcher_says_who_holds_the_sweep(sweep):
-    process = sweep.start("lr=0.1", faults={"0.1": "slow:10"})
-    sweep.wait_for_start(0.1)
-    before = (sweep.folder / "multirun.yaml").read_text()
-    second = sweep.run("lr=0.1", "epochs=2")
-    assert second.returncode == 2 and f"process {process.pid} on " in second.stderr
-    assert (sweep.folder / "multirun.yaml").read_text() == before
-    interrupt(process)
-    process.communicate(timeout=60)
+    with hold(sweep.folder, "wait"):
+        second = sweep.run("lr=0.1")
+    assert second.returncode == 2 and f"process {os.getpid()} on " in second.stderr
+    assert not list(sweep.folder.glob("[!.]*"))
 
 
 def test_bad_value_anywhere_in_the_grid_starts_nothing(sweep):

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_lightning import ImageClassifier, ImageDataModule, ResNet
 from resnet_lightning.config import ConfigError
+from tests.forked import run_module
 
 ROOT = Path(__file__).parents[2]
 REACHED = {"train_in_ten_lines": 0.5, "own_data": 0.9, "own_block": 0.5}  # test accuracy; by chance 0.1 and 0.5
@@ -20,10 +19,7 @@ REACHED = {"train_in_ten_lines": 0.5, "own_data": 0.9, "own_block": 0.5}  # test
 
 def run(name: str, place: Path, data_root: Path) -> str:
     environment = os.environ | {"RESNET_LIGHTNING_DATA": str(data_root), "PYTHONPATH": str(ROOT), "COLUMNS": "100"}
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / f"{name}.py"],
-        cwd=place, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_module(str(ROOT / "examples" / f"{name}.py"), cwd=place, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
