@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -60,7 +61,8 @@ def read_folder(root: Path, image_size: int) -> Source:
 
 def labelled_files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
     """Every image below ``folder/<class>``, in the order of names, with the number of its class."""
-    found = [(path, label) for label, name in enumerate(classes) for path in images_below(folder / name)]
+    there = [(folder / name, label) for label, name in enumerate(classes) if (folder / name).is_dir()]
+    found = [(path, label) for place, label in there for path in images_below(place)]
     if not found:
         raise DataError(f"{folder} holds no image: looked for <class>/*{{{','.join(sorted(IMAGE_ENDINGS))}}}.")
     return found
@@ -73,7 +75,7 @@ def images_below(folder: Path) -> list[Path]:
     """
     paths: list[Path] = []
     seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         found = status(Path(place))
         here = found.st_dev, found.st_ino
         folders[:] = [] if here in seen else sorted(name for name in folders if not name.startswith("."))
@@ -90,7 +92,11 @@ def status(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): repair or remove it.") from error
+        refuse(error)
+
+
+def refuse(error: OSError) -> NoReturn:
+    raise DataError(f"{error.filename} cannot be read ({error.strerror}): repair or remove it.") from error
 
 
 def decode(paths: list[Path], size: int) -> Iterator[Bytes]:

@@ -130,6 +130,20 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
         read_folder(tmp_path, 8)
 
 
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    write_folder(tmp_path, "train/a/0.png", "train/a/deep/1.png", "test/a/0.png")
+    scandir = os.scandir
+
+    def locked(place):
+        if str(place).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(DataError, match=r"deep cannot be read \(Permission denied\): repair"):
+        read_folder(tmp_path, 16)
+
+
 def test_folder_is_read_in_the_order_of_names(tmp_path):
     """Digests of data sets and the order of training follow from it."""
     names = ["B.png", "a/2.png", "a-b/1.PNG", "a.png", "b/a/0.gif", "b/ä.png"]
