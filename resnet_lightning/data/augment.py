@@ -81,7 +81,8 @@ class Augment:
         chosen = self.choose(draws)
         if self.config.rotation or self.config.random_resized_crop:
             window, turn = self.geometry(chosen, images.shape)
-            pixels = resample(images.float(), window, turn, rotated="rotation" in chosen)
+            padded = bool(self.config.random_crop)
+            pixels = resample(images.float(), window, turn, rotated="rotation" in chosen, padded=padded)
         else:
             pixels = self.move(images, chosen).float()
         pixels = self.colour(pixels, chosen)
@@ -244,7 +245,7 @@ def random_boxes(
     return torch.cat([corner, side], dim=1)
 
 
-def resample(pixels: Tensor, window: Tensor, turn: Tensor, rotated: bool) -> Tensor:
+def resample(pixels: Tensor, window: Tensor, turn: Tensor, rotated: bool, padded: bool) -> Tensor:
     """Sample (N, C, H, W) images once, bilinearly: turn the frame about its middle, then shrink it to the window.
 
     What lies outside the image is black. A crop is a picture of its own, as if it had been cut out and enlarged first:
@@ -254,22 +255,26 @@ def resample(pixels: Tensor, window: Tensor, turn: Tensor, rotated: bool) -> Ten
         window: (N, 4) left, top, width, height of the crop in pixels.
         turn: (N, 2, 2) from x and y in the output, counted from the middle, to those in the enlarged crop.
         rotated: whether some of it may lie outside of the crop.
+        padded: whether the crop may lie partly outside of the image.
     """
     height, width = pixels.shape[2:]
     size = constant((((width,),), ((height,),)), pixels.device)  # (2, 1, 1)
     corner, extent = window[:, :2, None, None], window[:, 2:, None, None]
-    x, y = from_middle(width, pixels.device), from_middle(height, pixels.device)
-    place = (turn[:, :, 1:] * y)[..., None] + (turn[:, :, :1] * x)[:, :, None]  # (N, 2, H, W)
-    if rotated:  # a pixel whose centre is beyond the edge of the crop fades out over the width of one output pixel
-        distance = place.abs()
-        share = torch.sub(size / 2 + 0.5, distance, out=distance).clamp_(0, 1)
-        share = share[:, :1].mul_(share[:, 1:])
-    most = (1 - 1 / extent) * (size / 2)  # the centre of the crop's last pixel
-    torch.minimum(torch.maximum(place, -most, out=place), most, out=place)
+    down = (turn[:, :, 1:] * from_middle(height, pixels.device))[..., None]  # (N, 2, H, 1)
+    across = (turn[:, :, :1] * from_middle(width, pixels.device))[:, :, None]  # (N, 2, 1, W)
     # grid_sample counts from -1 to 1, edge to edge
-    torch.addcmul((2 * corner + extent) / size - 1, place, extent * (2 / size**2), out=place)
-    out = F.grid_sample(pixels, place.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False)
-    return out.mul_(share) if rotated else out
+    middle, scale = (2 * corner + extent) / size - 1, extent * (2 / size**2)
+    most = (extent - 1) / size  # from the middle of the crop to the centre of its last pixel
+    place = (middle + scale * down) + scale * across  # (N, 2, H, W)
+    torch.minimum(torch.maximum(place, middle - most, out=place), middle + most, out=place)
+    # where no place is outside of the image "border" is the same, and quicker; Apple's GPUs lack it before torch 2.13
+    padding = "border" if pixels.device.type == "cpu" and not padded else "zeros"
+    out = F.grid_sample(pixels, place.permute(0, 2, 3, 1), padding_mode=padding, align_corners=False)
+    if rotated:  # a pixel whose centre is beyond the edge of the crop fades out over the width of one output pixel
+        distance = torch.add(down, across, out=place).abs_()
+        share = torch.sub(size / 2 + 0.5, distance, out=distance).clamp_(0, 1)
+        out.mul_(share[:, :1].mul_(share[:, 1:]))
+    return out
 
 
 @cache

@@ -215,6 +215,19 @@ def test_all_toggles_composed(augment, images):
     assert float(difference.abs().max()) < 0.05
 
 
+def test_random_crop_then_rotation(augment, images):
+    both = augment("random_crop=8", "rotation=30")
+    draws = draws_for(both)
+    left, top = (draws[:, :2] * 17).long().unbind(1)
+    angles = ((2 * draws[:, 2] - 1) * 30).tolist()
+
+    def change(image, x, y, angle):
+        cropped = tv.crop(tv.pad(image, [8] * 4), int(y), int(x), SIZE, SIZE)
+        return tv.rotate(cropped, angle, tv.InterpolationMode.BILINEAR)
+
+    assert worst(both(images, draws), each(change, unit(images), left, top, angles)) < 1e-4
+
+
 def test_crop_then_rotation_finds_black_outside_of_the_crop(augment):
     white = torch.full((COUNT, 3, SIZE, SIZE), 255, dtype=torch.uint8)
     both = augment("random_resized_crop=0.3", "rotation=45")
