@@ -162,9 +162,11 @@ def test_ctrl_c_of_a_terminal_before_the_first_job_starts_none(sweep):
 
 def test_second_launcher_says_who_holds_the_sweep(sweep):
     with hold(sweep.folder, "wait"):
+        (sweep.folder / "multirun.yaml").write_text("of the first")
         second = sweep.run("lr=0.1")
     assert second.returncode == 2 and f"process {os.getpid()} on " in second.stderr
-    assert not list(sweep.folder.glob("[!.]*"))
+    assert (sweep.folder / "multirun.yaml").read_text() == "of the first"
+    assert [path.name for path in sweep.folder.glob("[!.]*")] == ["multirun.yaml"]
 
 
 def test_bad_value_anywhere_in_the_grid_starts_nothing(sweep):
