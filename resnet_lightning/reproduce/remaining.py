@@ -35,7 +35,7 @@ def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResul
     wanted, over_devices = wanted_of(experiment)
     runs = [result for path in sweeps for result in finished(path)]
     full = {key_of(result.config, over_devices) for result in runs if is_full(result)}
-    work = {key: petaflop(wanted[key]) for key in wanted if key not in full}
+    work = {key: petaflop for key, petaflop in wanted.items() if key not in full}
     if not work:
         return []
     own, on = by_machine(runs), by_machine([*others, *runs])
@@ -60,11 +60,19 @@ def finished(sweep: Path) -> list[RunResult]:
 
 
 @cache
-def wanted_of(experiment: str) -> tuple[dict[str, Config], bool]:
-    """All settings of an experiment by their keys, and whether it compares devices."""
+def wanted_of(experiment: str) -> tuple[dict[str, float], bool]:
+    """PFLOP of all settings of an experiment by their keys, and whether it compares devices."""
     configs = [config for _, config in compose_all([f"experiment={experiment}"], multirun=True).jobs]
     over_devices = len({config.accelerator for config in configs}) > 1
-    return {key_of(plain_settings(config), over_devices): config for config in configs}, over_devices
+    counted: dict[str, int] = {}  # most settings of an experiment have the same network
+    wanted = {}
+    for config in configs:
+        network = repr((config.model, config.stem, config.activation, config.data.name, config.data.image_size))
+        if network not in counted:
+            counted[network] = work_of_an_image(config)
+        images = TRAIN_IMAGES[config.data.name] * config.epochs
+        wanted[key_of(plain_settings(config), over_devices)] = petaflop(counted[network], images)
+    return wanted, over_devices
 
 
 def is_full(result: RunResult) -> bool:
@@ -82,13 +90,22 @@ def key_of(settings: Mapping[str, Any], over_devices: bool) -> str:
     return json.dumps({key: flat[key] for key in sorted(flat) if key not in left_out})
 
 
-def petaflop(config: Config) -> float:
-    """Operations of all training steps of a full run: multiplies and adds, the backward pass as twice the forward."""
+def petaflop(macs: int, images: int) -> float:
+    """Operations of training steps: multiplies and adds, the backward pass as twice the forward.
+
+    Args:
+        macs: multiply-accumulates of an image.
+        images: of all epochs together.
+    """
+    return 6 * macs * images / 1e15
+
+
+def work_of_an_image(config: Config) -> int:
+    """Multiply-accumulates of the network of a run, forward."""
     channels = 1 if "mnist" in config.data.name else 3
     with torch.device("meta"):
         network = ResNet.from_config(config, channels, num_classes=10)
-    macs = multiply_accumulates(network, (channels, config.data.image_size, config.data.image_size))
-    return 6 * macs * TRAIN_IMAGES[config.data.name] * config.epochs / 1e15
+    return multiply_accumulates(network, (channels, config.data.image_size, config.data.image_size))
 
 
 def full_seconds(result: RunResult) -> float:
@@ -101,7 +118,7 @@ def full_seconds(result: RunResult) -> float:
 def speed(result: RunResult) -> float:
     """PFLOP a second of the whole run, evaluation included in the time."""
     images = int(result.data["images"]["train"]) * (epochs_of(result) or 1)
-    return 6 * int(result.model["multiply_accumulates"]) * images / 1e15 / float(result.seconds or math.inf)
+    return petaflop(int(result.model["multiply_accumulates"]), images) / float(result.seconds or math.inf)
 
 
 def seconds_left(work: Mapping[str, float], scaled: Mapping[str, RunResult], others: Sequence[RunResult]) -> str:
