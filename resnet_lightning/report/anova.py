@@ -12,10 +12,10 @@ def variance_shares(factors: Factors, values: list[float]) -> dict[str, tuple[fl
     Args:
         values: of every run.
     """
-    from scipy.stats import f
-
     if not factors:
         return {}
+    from scipy.special import fdtrc  # scipy.stats.f.sf; that module takes a second or two to import
+
     (total, _), (residual, rank) = fit(factors, [], values), fit(factors, factors, values)
     freedom = len(values) - rank
     shares: dict[str, tuple[float | None, float | None]] = {}
@@ -27,7 +27,7 @@ def variance_shares(factors: Factors, values: list[float]) -> dict[str, tuple[fl
             continue
         explained = max(without - residual, 0.0)
         exact = residual < ROUNDING
-        p_value = None if exact else float(f.sf(explained / terms / (residual / freedom), terms, freedom))
+        p_value = None if exact else float(fdtrc(terms, freedom, explained / terms / (residual / freedom)))
         shares[key] = (min(explained / total, 1.0), p_value)
     return shares
 
