@@ -87,6 +87,19 @@ def dry_run(asked: Command) -> int:
     return 0
 
 
+def start_early(asked: Command) -> None:
+    """Let the fork server of a sweep import torch while this process does, where there is a job to run.
+
+    Raises:
+        ConfigError: the sweep holds a run with other settings.
+    """
+    from resnet_lightning.sweep.plan import plan_jobs
+    from resnet_lightning.sweep.process import process_context, start_server
+
+    if not all(job.finished for job in plan_jobs(asked.folder, asked.jobs)):
+        start_server(process_context())
+
+
 @contextmanager
 def without_bases() -> Iterator[None]:
     """Leave the ``_base.yaml`` of each group out of what Hydra offers to complete: they are no choices."""
@@ -125,6 +138,8 @@ def start(argv: list[str]) -> int:
         asked = compose_all(flags.overrides, flags.multirun)
         if asked.jobs[0][1].dry_run:
             return dry_run(asked)
+        if asked.launcher == "device_queue":
+            start_early(asked)
         check_machine([config for _, config in asked.jobs], asked.elsewhere)
         if not flags.multirun and not flags.cfg:
             check_folder(flags.overrides, asked.jobs[0][1])

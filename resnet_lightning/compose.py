@@ -63,12 +63,17 @@ class Command:
     Attributes:
         jobs: overrides and settings of the single run, or of every point of the grid.
         folder: of the sweep.
-        elsewhere: the jobs run on other machines than this one.
+        launcher: of the sweep, as ``hydra/launcher`` names it; empty for a single run.
     """
 
     jobs: list[tuple[list[str], Config]]
     folder: Path
-    elsewhere: bool
+    launcher: str
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the jobs run on other machines than this one."""
+        return self.launcher in ELSEWHERE
 
 
 def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
@@ -94,7 +99,7 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
         composed = composer.jobs(jobs)
     check_sweep([config for _, config in composed], multirun)
     folder = Path(whole.own.sweep.dir) if multirun else Path()
-    return Command(composed, folder, multirun and whole.own.runtime.choices["hydra/launcher"] in ELSEWHERE)
+    return Command(composed, folder, whole.own.runtime.choices["hydra/launcher"] if multirun else "")
 
 
 def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None:
