@@ -243,7 +243,9 @@ def in_second_epoch(place: Path, data_root: Path, *more: str) -> subprocess.Pope
     return process
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
     process = in_second_epoch(tmp_path, data_root)
     process.send_signal(signum)
@@ -255,6 +257,7 @@ def test_a_signal_ends_the_run_in_order(data_root, tmp_path, signum, code):
     assert result.epochs_done >= 1 and result.val["accuracy"] > 0 and "Traceback" not in rest
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_a_run_whose_reader_has_gone_as_well(data_root, tmp_path):
     """``| tee log``: Ctrl-C ends tee first."""
     process = in_second_epoch(tmp_path, data_root, "hydra.run.dir=run")

@@ -136,6 +136,7 @@ def test_ctrl_c_ends_a_sweep_in_order_whose_reader_has_gone(sweep):
     assert (sweep.folder / "comparison.csv").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_twice_ends_at_once(sweep):
     process = sweep.start("lr=0.1,0.2", faults={"0.1": "hang deaf"})
     job = sweep.wait_for_start(0.1)

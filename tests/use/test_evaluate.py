@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from resnet_lightning.use.calibration import expected_calibration_error, reliabi
 from resnet_lightning.use.subject import read_subject
 from resnet_lightning.use.trained import load
 from tests.conftest import TINY
+
+slow = partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -78,8 +81,8 @@ def test_images_of_a_scaled_down_run_are_its_own(settings, tmp_path):
     ("selection", "arguments", "said"),
     [
         ("test", [], "The test set selected the epoch: these numbers are too good."),
-        ("test", ["data=mnist"], "The test set selected the epoch: these numbers are too good."),
-        ("test", ["data.image_size=32"], "The test set selected the epoch: these numbers are too good."),
+        slow("test", ["data=mnist"], "The test set selected the epoch: these numbers are too good."),
+        slow("test", ["data.image_size=32"], "The test set selected the epoch: these numbers are too good."),
         ("test", ["data=folder", "data.root=MINE"], ""),
         ("validation", [], ""),
         ("validation", ["split=val"], "These images selected the epoch: these numbers are a little too good."),
