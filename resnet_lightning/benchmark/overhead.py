@@ -26,6 +26,7 @@ from resnet_lightning.resume import into
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
 
 TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]
+TINIEST = [*TINY, "model.depths=[1]", "model.widths=[4]", "batch=4"]  # what is in every step scatters with its length
 BARE, ALONE, OURS = "bare loop", "an empty LightningModule", "our Trainer set-up"
 
 
@@ -106,7 +107,7 @@ def lightning_alone(training: OurTraining) -> Callable[[int], float]:
 
 def measure_step(machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
     """Six short turns for each long one of other sections: what is sought is smaller than the noise of a turn."""
-    training = OurTraining([*TINY, *machine])
+    training = OurTraining([*TINIEST, *machine])
     steps = training.steps_in(effort.seconds / 6)
     bare, alone = bare_loop(training), lightning_alone(training)
     ways = {
