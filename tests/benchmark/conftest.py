@@ -27,3 +27,8 @@ def benchmark(tmp_path, data_root, monkeypatch):
             return list(csv.DictReader(file))
 
     return run
+
+
+def cases(rows: list[dict[str, str]]) -> list[str]:
+    assert all(float(row["minimum"]) <= float(row["median"]) <= float(row["maximum"]) for row in rows)
+    return [row["case"] for row in rows]
