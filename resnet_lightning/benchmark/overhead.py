@@ -26,7 +26,7 @@ from resnet_lightning.resume import into
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler
 
 TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]
-TINIEST = [*TINY, "model.depths=[1]", "model.widths=[4]", "batch=4"]  # what is in every step scatters with its length
+TINIEST = [*TINY, "model.depths=[1]", "model.widths=[4]", "batch=4"]  # a shorter step scatters less
 BARE, ALONE, OURS = "bare loop", "an empty LightningModule", "our Trainer set-up"
 
 

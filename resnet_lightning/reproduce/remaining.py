@@ -35,7 +35,7 @@ def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResul
     wanted, over_devices = wanted_of(experiment)
     runs = [result for path in sweeps for result in finished(path)]
     full = {key_of(result.config, over_devices) for result in runs if is_full(result)}
-    work = {key: petaflop for key, petaflop in wanted.items() if key not in full}
+    work = {key: size for key, size in wanted.items() if key not in full}
     if not work:
         return []
     own, on = by_machine(runs), by_machine([*others, *runs])
