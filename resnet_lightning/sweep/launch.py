@@ -12,7 +12,6 @@ from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
 from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, write_plan
 from resnet_lightning.sweep.pool import Pool
-from resnet_lightning.sweep.process import process_context, start_server
 from resnet_lightning.sweep.slots import Slot, make_slots
 from resnet_lightning.text import count, tell
 
@@ -41,7 +40,6 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
         say_plan(folder, planned, waiting, len(shares[0].slots), len(jobs))
         stop_signal = None
         if waiting:
-            start_server(process_context())
             prepare_data([job.config for job in waiting])
             stop_signal = run_pools(folder, shares, waiting, launcher)
         report(folder)
