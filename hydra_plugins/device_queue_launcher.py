@@ -1,6 +1,5 @@
 """Hydra's door to ``resnet_lightning.sweep``: the default launcher of ``--multirun``. Hydra finds plugins only here."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +29,6 @@ class DeviceQueueLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from resnet_lightning import cli, compose  # here: Hydra imports every plugin at every start
-        from resnet_lightning.config import ConfigError
-
-        if sys.platform == "win32":
-            raise ConfigError("A sweep needs Linux or macOS, on Windows WSL: its jobs are started by a fork server.")
         from resnet_lightning.sweep.launch import run_sweep
         from resnet_lightning.sweep.plan import sweep_command
 

@@ -91,8 +91,10 @@ def start_early(asked: Command) -> None:
     """Let the fork server of a sweep import torch while this process does, where there is a job to run.
 
     Raises:
-        ConfigError: the sweep holds a run with other settings.
+        ConfigError: this is Windows, or the sweep holds a run with other settings.
     """
+    if sys.platform == "win32":
+        raise ConfigError("A sweep needs Linux or macOS, on Windows WSL: it ends a job with all that the job started.")
     from resnet_lightning.sweep.plan import plan_jobs
     from resnet_lightning.sweep.process import process_context, start_server
 

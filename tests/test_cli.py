@@ -173,6 +173,22 @@ def test_what_the_machine_cannot_do_is_refused_before_a_folder_is_made(command, 
     assert list(tmp_path.iterdir()) == []
 
 
+WINDOWS = """
+import multiprocessing.context, sys
+from resnet_lightning.cli import run_command
+del multiprocessing.context.ForkServerContext, multiprocessing.context.ForkServerProcess  # Windows has none
+import resnet_lightning.benchmark.__main__, resnet_lightning.sweep.process
+sys.platform = "win32"
+sys.exit(run_command(["--multirun", "lr=0.1,0.2"]))
+"""
+
+
+def test_on_windows_a_sweep_is_refused_in_a_sentence(tmp_path):
+    done = subprocess.run([sys.executable, "-c", WINDOWS], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("Error: A sweep needs Linux or macOS, on Windows WSL")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_help_names_every_key_with_its_default_and_meaning(command):
     result = command("--help")
     assert result.returncode == 0

@@ -15,20 +15,22 @@ import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnet_lightning.config import PLANNED, SLOT
 from resnet_lightning.sweep.slots import Slot
+
+if TYPE_CHECKING:  # Windows has no fork server
+    from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
+
+    Context = ForkServerContext | SpawnContext
 
 START_METHOD = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"
 PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "matplotlib.pyplot"]
 
 
-Context = ForkServerContext | SpawnContext
-
-
-def process_context() -> Context:
+def process_context() -> "Context":
     if START_METHOD == "spawn":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -36,7 +38,7 @@ def process_context() -> Context:
     return context
 
 
-def start_server(context: Context) -> None:
+def start_server(context: "Context") -> None:
     """Start the fork server where there is to be one and it does not run: it then imports torch, while we go on.
 
     It is of our process group: Ctrl-C on the terminal must not end it, on which it would take a job for failed.
@@ -60,7 +62,7 @@ class JobProcess:
         planned: hash of the settings that it shall have.
     """
 
-    def __init__(self, context: Context, arguments: list[str], slot: Slot, log: Path, planned: str = "") -> None:
+    def __init__(self, context: "Context", arguments: list[str], slot: Slot, log: Path, planned: str = "") -> None:
         self.slot = slot
         self.asked_to_stop: float | None = None  # when
         log.parent.mkdir(parents=True, exist_ok=True)
