@@ -1,6 +1,7 @@
 """Which settings are the columns of a comparison: those in which its runs differ, the seed aside."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -76,11 +77,13 @@ def chosen(overrides: dict[str, str]) -> frozenset[tuple[str, str]]:
 
 
 def parsed(text: str) -> Any:
-    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"[0,1]"`` -> [0, 1], ``"relu"`` stays."""
+    """``"0.1"`` -> 0.1, ``"null"`` -> None, ``"True"`` (so Hydra writes it) -> True, ``"'a b'"`` -> a b; relu stays."""
+    if text in ("True", "False"):
+        return text == "True"
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return text[1:-1] if re.fullmatch("'[^']*'", text) else text
 
 
 def as_text(value: Any) -> Value:

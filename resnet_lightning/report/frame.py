@@ -160,14 +160,14 @@ def known_images(result: RunResult | None) -> tuple[str, str | None]:
 def one_of_each(found: Sequence[Found], planned: Container[str]) -> list[Found]:
     """Without runs that compute what another does: a copy beside a job is no further seed of it.
 
-    Those of the plan stay, else one that is done, else the first.
+    One of the plan stays, else another; of several one that is done, else the first.
     """
     kept: dict[str, Found] = {}
     for one in sorted(found, key=lambda one: (one.name not in planned, one.status != "done")):
         if one.result is not None:
             kept.setdefault(config_hash(one.result.config), one)
     stay = {one.name for one in kept.values()}
-    return [one for one in found if one.result is None or one.name in stay or one.name in planned]
+    return [one for one in found if one.result is None or one.name in stay]
 
 
 def scale_of(result: RunResult) -> tuple[float, float]:

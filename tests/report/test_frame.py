@@ -225,6 +225,28 @@ def test_a_copy_beside_a_run_is_no_further_seed(sweep):
     assert [run.name for run in read_comparison(sweep).runs] == ["a", "b"]
 
 
+def test_a_run_that_a_plan_names_twice_is_no_further_seed(sweep):
+    """As where a newer version names its folder otherwise."""
+    write_run(sweep / "a", lr=0.1)
+    write_run(sweep / "old", lr=0.2)
+    write_run(sweep / "new", lr=0.2)
+    write_run(sweep / "old", lr=0.2, status="interrupted")
+    write_plan(sweep, {name: [f"lr={lr}", "seed=0"] for name, lr in (("a", 0.1), ("old", 0.2), ("new", 0.2))})
+    assert [run.name for run in read_comparison(sweep).runs] == ["a", "new"]
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "value"), [("compile", "True", True), ("data.root", "'my images'", "my images")]
+)
+def test_a_job_that_waits_has_the_value_of_its_other_seeds(sweep, key, written, value):
+    """Hydra writes true as True, and a text with a space in quotes."""
+    own = [f"{key}={written}", "data=folder"]
+    write_run(sweep / "a", data="folder", overrides=[*own, "lr=0.1", "seed=0"], **{key: value})
+    write_plan(sweep, {"b": [*own, "lr=0.1", "seed=1"], "c": [*own, "lr=0.2", "seed=0"]})
+    comparison = read_comparison(sweep)
+    assert comparison.columns == ["lr"] and [len(group.runs) for group in comparison.groups] == [2, 1]
+
+
 def test_runs_on_images_that_changed_between_them_are_no_seeds(sweep):
     """The same folder with other images: by its settings a run is the same, or another seed of the same."""
     own = {"data.name": "folder", "data.root": "mine", "overrides": []}
