@@ -95,7 +95,8 @@ def to_json(data: Any) -> str:
 
 def training_images(comparison: Comparison) -> str:
     """``Trained on 55,000 images.``; empty where it is not known."""
-    trained = [run.result.train.get("images") for run in comparison.runs if run.result]
+    splits = [run.result.data.get("images") for run in comparison.runs if run.result]
+    trained = [images.get("train") for images in splits if isinstance(images, dict)]
     return f" Trained on {distinct(trained)} images." if any(trained) else ""
 
 

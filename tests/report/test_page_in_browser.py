@@ -142,8 +142,22 @@ def test_numbers_sort_as_numbers_and_failed_runs_stay_last(grid_page):
 
 
 @needs_chromium
+def test_accuracy_that_selects_against_time_has_a_front_for_each_device(browser, place):
+    made = [("CPU", 99, 0.8, 0.9), ("CPU", 100, 0.7, 0.95), ("GPU", 10, 0.85, 0.6), ("GPU", 20, 0.9, 0.5)]
+    runs = [
+        make_run({"lr": number}, result={"device": device, "seconds": seconds, "val": {"accuracy": val}}, accuracy=test)
+        for number, (device, seconds, val, test) in enumerate(made)
+    ]
+    browser.open(write(comparison_of(place, runs)))
+    drawn = browser.run("return document.getElementById('time-figure').data.map(({ name, x }) => [name, x])")
+    assert drawn == [["others", [100]], ["Pareto front on CPU", [99]], ["Pareto front on GPU", [10, 20]]]
+
+
+@needs_chromium
 def test_the_best_of_every_column_is_marked_where_it_differs(grid_page):
-    assert set(grid_page.texts("#runs td.top")) == {"97.10", "10.0 s"}  # accuracies and time; all losses are the same
+    marked = grid_page.texts("#runs td.top")
+    assert set(marked) == {"97.10", "10.0 s"}  # accuracy and time; all losses are the same
+    assert marked.count("97.10") == 1  # validation selects, so that the best test accuracy is not marked
     assert set(grid_page.texts("#runs tr.best th")) == {"6★", "5★"}
 
 
