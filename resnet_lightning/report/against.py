@@ -128,7 +128,8 @@ def cell_texts(pair: Pair, metric: str) -> tuple[str, str, str]:
     digits = digits_of(metric)
     there = MISSING if theirs is None else f"{theirs:.{digits}f}" if isinstance(theirs, float) else theirs
     missing = MISSING if pair.status == "done" else STATUS.get(pair.status, pair.status)
-    here = ours.text(digits=digits) if ours else missing
+    partly = f", {pair.status}" if pair.status != "done" else ""  # survivors are no sample of the seeds
+    here = ours.text(digits=digits) + partly if ours else missing
     gap = f"{round(ours.mean - theirs, digits) + 0.0:+.{digits}f}" if ours and isinstance(theirs, float) else MISSING
     return there, here, gap
 

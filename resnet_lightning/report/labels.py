@@ -4,9 +4,17 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from resnet_lightning.report.columns import ABSENT, Value
+from resnet_lightning.report.columns import (
+    ABSENT,
+    DEFAULT_COLUMNS,
+    NOT_SETTINGS,
+    Value,
+    comparable,
+    is_place_of,
+    setting,
+)
 from resnet_lightning.report.frame import Comparison, Run
-from resnet_lightning.report.statistics import Row, selection
+from resnet_lightning.report.statistics import Row, devices_of, selection
 from resnet_lightning.text import count
 
 HEADERS = {"model": "Model", "lr": "LR", "batch": "BS"}
@@ -14,6 +22,8 @@ STATUS = {"oom": "Out of memory", "timeout": "timed out", "unavailable": "not av
 ON_TEST = "selected on test"
 CHANCE = "≤ chance"  # no better on the test images than always naming their most frequent class
 REASON_LENGTH = 80  # characters of a reason in a table
+SHARED_LENGTH = 300  # of what all runs share
+SCALES = ("scale", "epochs_scale")
 
 
 def header(key: str) -> str:
@@ -62,17 +72,30 @@ def caption(comparison: Comparison, rows: list[Row]) -> str:
         images(done),
         chosen(comparison) if done else "",
         p_values(comparison, rows),
-        machine(done),
+        machine(done, rows),
     ]
     return " ".join(part + "." for part in parts if part)
 
 
 def subject(comparison: Comparison, done: list[Run]) -> str:
-    """``Model resnet10, data mnist``: of those of them that no column shows and all runs share."""
-    values = {key: {str(run.result.choices.get(key)) for run in done if run.result} for key in ("model", "data")}
+    """``All with model resnet10 and data mnist, epochs=2``: what all runs share and no column shows."""
+    values = {key: {str(run.result.choices.get(key)) for run in done if run.result} for key in DEFAULT_COLUMNS}
     parts = [f"{key} {clean(min(found))}" for key, found in values.items() if len(found) == 1]
     parts = [part for part in parts if part.split()[0] not in comparison.columns and not part.endswith("None")]
-    return f"All with {' and '.join(parts)}" if parts else ""
+    set_by_user = setting_text(shared(comparison, done), SHARED_LENGTH)
+    return f"All with {', '.join(filter(None, (' and '.join(parts), set_by_user)))}" if parts or set_by_user else ""
+
+
+def shared(comparison: Comparison, done: list[Run]) -> dict[str, Value]:
+    """What the user set for all runs, but for places and what the caption says elsewhere."""
+    said = {*NOT_SETTINGS, *DEFAULT_COLUMNS, *SCALES, *comparison.columns}
+    keys = dict.fromkeys(key for run in done for key in run.overrides if key not in said)
+    known = {key: [setting(key, run.overrides, run.result) for run in done] for key in keys}
+    return {
+        key: values[0]
+        for key, values in known.items()
+        if len(set(map(comparable, values))) == 1 and not is_place_of(key, (done[0].overrides, done[0].result))
+    }
 
 
 def scaled_down(comparison: Comparison) -> str:
@@ -135,7 +158,7 @@ def p_values(comparison: Comparison, rows: list[Row]) -> str:
     return f"p: Welch's t-test of {metric} accuracy against the best, not corrected for the number of settings"
 
 
-def machine(done: list[Run]) -> str:
+def machine(done: list[Run], rows: list[Row]) -> str:
     """Times say nothing without the machine; with several machines they do not compare."""
     if not done:
         return ""
@@ -148,7 +171,9 @@ def machine(done: list[Run]) -> str:
     text = ", ".join(mixture(found) for found in parts.values())
     mixed = [name for name, found in parts.items() if len(found) > 1]
     warning = f"; they do not compare where the {' or the '.join(mixed)} differs" if mixed else ""
-    return f"Times and memory are those of {text}{warning}"
+    several = any(len(devices_of(row.group)) > 1 for row in rows)
+    left = ", and are left out of a setting with runs on several devices" if several else ""
+    return f"Times and memory are those of {text}{warning}{left}"
 
 
 def threads_text(threads: object) -> str:

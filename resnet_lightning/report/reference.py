@@ -26,7 +26,7 @@ from resnet_lightning.files import atomic_write
 from resnet_lightning.help import type_names
 from resnet_lightning.report.columns import NOT_SETTINGS, Value, comparable, parsed, settings_of
 from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run
-from resnet_lightning.report.statistics import Estimate, estimate, measured
+from resnet_lightning.report.statistics import Estimate, estimate, measured, status_of
 
 FOLDER = Path(__file__).parents[1] / "references"
 NUMBERS = {"seconds": "Time (s)", "train_seconds": "Time of training (s)", "peak_memory": "Peak memory (MiB)"}
@@ -210,10 +210,8 @@ def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
             named = {key: parsed(line[key]) for key in reference.keys if line[key]}
             others = {key: value for key, value in group.settings.items() if key not in reference.keys}
             ours = {metric: estimate(metric_value(run, metric) for run in group.runs) for metric in reference.metrics}
-            statuses = {run.status for run in group.runs}
-            status = statuses.pop() if len(statuses) == 1 else "several"
             theirs = {metric: published(line, metric) for metric in reference.metrics}
-            pairs.append(Pair(named | others, theirs, ours, status))
+            pairs.append(Pair(named | others, theirs, ours, status_of(group.runs)))
     return pairs
 
 

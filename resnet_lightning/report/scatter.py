@@ -14,6 +14,7 @@ from resnet_lightning.report.statistics import (
     Effect,
     Estimate,
     Row,
+    devices_of,
     is_balanced,
     is_numeric,
     measured,
@@ -135,9 +136,8 @@ def draw_device(panel: Axes, points: list[tuple[float, Estimate, Row]], number: 
 
 
 def device_of(row: Row) -> str:
-    """Times compare on one device only; a setting that ran on several stands for itself."""
-    devices = {run.result.device for run in row.group.runs if run.result and run.status == "done"}
-    return " and ".join(sorted(clean(device or "unknown device") for device in devices))
+    """Times compare on one device only; a setting that ran on several has none."""
+    return clean(min(devices_of(row.group)) or "unknown device")
 
 
 def pareto_front(points: list[tuple[float, float]]) -> list[int]:

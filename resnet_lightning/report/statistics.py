@@ -57,8 +57,8 @@ class Row:
     Attributes:
         train_loss: of the best epoch, in training mode, on augmented images.
         val_accuracy: of the best epoch; None where no images were held out for validation.
-        seconds: all of a run, from reading the data to the last figure.
-        peak_memory: MiB, of the process on a CPU, of the GPU's allocator on a GPU.
+        seconds: all of a run, from reading the data to the last figure; None where the runs had different devices.
+        peak_memory: MiB, of the process on a CPU, of the GPU's allocator on a GPU; None as above.
         status: ``done``, another status all runs share, ``running 3/10`` (epochs), or ``2 of 3 done, 1 failed``.
         reason: why the worst of the unfinished runs is not done.
         best: the selected setting, see ``compare``.
@@ -148,18 +148,24 @@ def ranked(rows: list[Row], by: str) -> list[Row]:
 def row_of(group: Group) -> Row:
     held_out = [run for run in group.runs if run.result and run.result.selection != "test"]
     worst = min((run for run in group.runs if run.status != "done"), key=severity, default=None)
+    one_device = group.runs if len(devices_of(group)) < 2 else []  # a mean over two is the time of neither
     return Row(
         group,
         train_loss=estimate(measured(run, "train", "loss") for run in group.runs),
         val_accuracy=estimate(measured(run, "val", "accuracy") for run in held_out),
         test_loss=estimate(measured(run, "test", "loss") for run in group.runs),
         test_accuracy=estimate(measured(run, "test", "accuracy") for run in group.runs),
-        seconds=estimate(measured(run, "seconds") for run in group.runs),
-        peak_memory=estimate(measured(run, "peak_memory") for run in group.runs),
+        seconds=estimate(measured(run, "seconds") for run in one_device),
+        peak_memory=estimate(measured(run, "peak_memory") for run in one_device),
         status=status_of(group.runs),
         reason=worst.reason if worst else None,
         at_chance=at_chance(group),
     )
+
+
+def devices_of(group: Group) -> set[str]:
+    """The devices that the finished runs had."""
+    return {run.result.device or "" for run in group.runs if run.result and run.status == "done"}
 
 
 def at_chance(group: Group) -> bool:
@@ -216,7 +222,7 @@ def against_best(row: Row, score: Estimate | None, best: Estimate) -> Row:
     if score is None or p_value is None or p_value < SIGNIFICANT:
         return replace(row, p_value=p_value)
     runs = f"{score.n}" if score.n == best.n else f"{score.n} and {best.n}"
-    return replace(row, p_value=p_value, note=f"not distinguishable from the best (p = {p_value:.2f}, n = {runs})")
+    return replace(row, p_value=p_value, note=f"not distinguishable from the best ({p_text(p_value, 2)}, n = {runs})")
 
 
 def welch(one: Estimate, other: Estimate) -> float | None:
@@ -227,6 +233,15 @@ def welch(one: Estimate, other: Estimate) -> float | None:
 
     test = ttest_ind_from_stats(one.mean, one.sd, one.n, other.mean, other.sd, other.n, equal_var=False)
     return float(test.pvalue)
+
+
+def p_text(p_value: float, digits: int = 3) -> str:
+    """``p < 0.001``, ``p = 0.012``; with more digits where fewer would round it onto the level, as 0.0497."""
+    if p_value < 0.001:
+        return "p < 0.001"
+    while round(p_value, digits) == SIGNIFICANT != p_value and digits < 6:
+        digits += 1
+    return f"p = {p_value:.{digits}f}"
 
 
 def main_effects(comparison: Comparison) -> list[Effect]:

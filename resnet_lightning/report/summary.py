@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 
 from resnet_lightning.report.frame import Comparison, Run
 from resnet_lightning.report.labels import (
@@ -24,13 +24,15 @@ from resnet_lightning.report.statistics import (
     estimate,
     is_balanced,
     measured,
+    p_text,
     selection,
     selection_metric,
 )
 from resnet_lightning.text import count
 
-# that of the difference of independent test sets; all are tested on the same images, whose difficulty they share
-DIFFERENCE = "a difference 1.4 times as much or less"
+# of two equal accuracies on independent test sets; all are tested on the same images, whose difficulty they share
+DIFFERENCE = "the difference from a setting as good 1.4 times as much or less"
+RULE_OF_THREE = 3  # of n images none was wrong: with 95 % confidence at most 3 of n are
 LISTED = 5  # settings, levels or reasons that a sentence names
 UNFINISHED = ("running", "waiting", "unavailable")  # no failures: their time has not come, or their machine
 
@@ -54,7 +56,7 @@ def summarise(comparison: Comparison, rows: list[Row], effects: list[Effect]) ->
 def best_setting(comparison: Comparison, rows: list[Row], best: Row) -> str:
     by = selection(comparison)
     finished = sum(row.test_accuracy is not None or row.val_accuracy is not None for row in rows)
-    what = setting_text(best.group.settings)
+    what = setting_text(best.group.settings) + (f" ({best.status})" if best.status != "done" else "")
     opening = (
         f"Best of {finished:,} settings by {by} accuracy is {what}" if finished > 1 else f"Only {what} has finished"
     )
@@ -97,16 +99,24 @@ def other_data(comparison: Comparison) -> list[str]:
 
 
 def other_samples(comparison: Comparison) -> list[str]:
-    """With ``data.test_limit``, an older version tested runs of a table on different images."""
-    samples: dict[str, set[str]] = {}
+    """``data.val_seed`` chooses the validation images, with ``data.test_limit`` the test images too (and an older
+    version chose others)."""
+    held_out: dict[str, set[str]] = defaultdict(set)
+    tested: dict[str, set[str]] = defaultdict(set)
     for run in comparison.done:
         data = run.result.config.get("data") if run.result else None
-        if run.result and isinstance(data, dict) and data.get("test_limit"):
-            name = json.dumps([data.get(key) for key in ("name", "test_limit", "val_seed")])
-            samples.setdefault(name, set()).add(str(run.result.data.get("test_sample")))
-    if all(len(found) < 2 for found in samples.values()):
-        return []
-    return ["The runs were tested on different samples of the test images (some by an older version)."]
+        if run.result and isinstance(data, dict):
+            if run.result.selection != "test":
+                held_out[str(data.get("name"))].add(str(data.get("val_seed")))
+            if data.get("test_limit"):
+                sample = str(run.result.data.get("test_sample"))
+                tested[f"{data['test_limit']} of {data.get('name')}"].add(sample)
+    sentences = []
+    if any(len(found) > 1 for found in held_out.values()):
+        sentences.append("The runs were selected on different validation images (data.val_seed).")
+    if any(len(found) > 1 for found in tested.values()):
+        sentences.append("The runs were tested on different samples of the test images.")
+    return sentences
 
 
 def effect_of(effect: Effect) -> str:
@@ -123,7 +133,7 @@ def effect_of(effect: Effect) -> str:
     if effect.p_value is None:
         return f"{share}: mean {means}."
     if effect.p_value >= SIGNIFICANT:
-        return f"{share}, which is not distinguishable from noise (p = {effect.p_value:.2f}): mean {means}."
+        return f"{share}, which is not distinguishable from noise ({p_text(effect.p_value, 2)}): mean {means}."
     return f"{share} ({p_text(effect.p_value)}): mean {means}."
 
 
@@ -133,10 +143,6 @@ def level_text(level: Level) -> str:
 
 def percentage(share: float) -> str:
     return "less than 1 %" if share < 0.01 else f"{100 * share:.0f} %"
-
-
-def p_text(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def what_effects_are(comparison: Comparison, effects: list[Effect]) -> list[str]:
@@ -222,9 +228,11 @@ def standard_error(row: Row) -> str:
     sizes = [size for size in found if isinstance(size, int) and size > 0]
     if row.test_accuracy is None or not sizes:
         return ""
-    share = min(max(row.test_accuracy.mean, 0.0), 1.0)
-    error = 100 * math.sqrt(share * (1 - share) / min(sizes))
-    return f"a standard error of {error:.2f} percentage points (binomial, n = {min(sizes):,})"
+    share, size = row.test_accuracy.mean, min(sizes)
+    if not 0 < share < 1:
+        return f"up to {100 * RULE_OF_THREE / size:.2f} percentage points (95 %, rule of three, n = {size:,})"
+    error = 100 * math.sqrt(share * (1 - share) / size)
+    return f"a standard error of {error:.2f} percentage points (binomial, n = {size:,})"
 
 
 def failures(runs: list[Run]) -> list[str]:

@@ -12,7 +12,7 @@ from resnet_lightning.report.against import Against
 from resnet_lightning.report.against import Table as AgainstTable
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import ON_TEST, caption, header, scaled_down, status_text, title, value_text
-from resnet_lightning.report.statistics import Estimate, Row, ranked, selection
+from resnet_lightning.report.statistics import Estimate, Row, p_text, ranked, selection
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -50,7 +50,7 @@ def cells(comparison: Comparison, rows: list[Row]) -> list[list[str]]:
         metrics = [text(row.train_loss, digits=4), text(row.test_loss, digits=4), text(row.test_accuracy, 100)]
         metrics += [text(row.val_accuracy, 100)] * val + [text(row.seconds, digits=1), text(row.peak_memory, digits=0)]
         settings = [value_text(value) for value in row.group.settings.values()]
-        table.append([*settings, *metrics, *[p_text(row)] * p_value, status_text(row)])
+        table.append([*settings, *metrics, *[p_cell(row)] * p_value, status_text(row)])
     return table
 
 
@@ -66,12 +66,12 @@ def text(estimate: Estimate | None, scale: float = 1.0, digits: int = 2) -> str:
     return estimate.text(scale, digits) if estimate else MISSING
 
 
-def p_text(row: Row) -> str:
+def p_cell(row: Row) -> str:
     if row.best:
         return "best"
     if row.p_value is None:
         return MISSING
-    return "<0.001" if row.p_value < 0.001 else f"{row.p_value:.3f}"
+    return p_text(row.p_value).removeprefix("p = ").removeprefix("p ").replace(" ", "")
 
 
 def write_csv(comparison: Comparison, rows: list[Row], path: Path) -> None:

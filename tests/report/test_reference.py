@@ -76,6 +76,13 @@ def test_seeds_are_a_mean_with_its_spread(sweep, published):
     assert table(sweep)[2]["Test accuracy (%)"] == "-1.00"
 
 
+def test_seeds_that_failed_are_counted_beside_the_mean_of_the_others(sweep, published):
+    write_run(sweep / "a", 0.97, lr=0.1, batch=32, seed=0)
+    write_run(sweep / "b", lr=0.1, batch=32, seed=1, status="diverged")
+    write_report(sweep)
+    assert table(sweep)[1]["Test accuracy (%)"] == "97.00, 1 of 2 done, 1 diverged"
+
+
 def test_settings_without_a_counterpart_are_counted_not_invented(sweep, published):
     write_run(sweep / "a", 0.95, lr=0.1, batch=32)
     write_run(sweep / "b", 0.95, lr=0.5, batch=32)

@@ -15,6 +15,7 @@ from resnet_lightning.report.statistics import (
     compare,
     is_balanced,
     main_effects,
+    p_text,
     selection,
 )
 from tests.report.conftest import write_grid, write_plan, write_run
@@ -32,6 +33,28 @@ def test_estimate_as_text():
     assert Estimate(0.973, None, 1).text(100) == "97.30"
     assert Estimate(0.973, 0.0012, 3).text(100) == "97.30 ± 0.12 (3)"
     assert Estimate(12.345, 0.5, 2).text(digits=0) == "12 ± 0 (2)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0004, "p < 0.001"),
+        (0.0123, "p = 0.012"),
+        (0.0497, "p = 0.0497"),
+        (0.05, "p = 0.050"),
+        (0.05002, "p = 0.05002"),
+    ],
+)
+def test_a_p_value_is_not_rounded_onto_the_level(value, text):
+    assert p_text(value) == text
+
+
+def test_times_of_two_devices_have_no_mean(sweep):
+    for seed, (device, seconds, memory) in enumerate([("CPU", 900, 1300), ("GPU", 30, 900)]):
+        write_run(sweep / str(seed), seed=seed, device=device, seconds=seconds, peak_memory=memory)
+    (row,) = rows(sweep)
+    assert row.seconds is None and row.peak_memory is None
+    assert row.test_accuracy is not None and row.test_accuracy.n == 2
 
 
 def test_seeds_are_folded_to_mean_and_sample_standard_deviation(sweep):

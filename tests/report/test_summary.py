@@ -95,6 +95,25 @@ def test_different_samples_of_the_test_images_are_said(sweep):
     assert "different samples" not in sentences(sweep)
 
 
+def test_other_validation_images_are_said(sweep):
+    for seed in range(2):
+        write_run(sweep / str(seed), **{"data.name": "mnist", "data.val_seed": seed})
+    assert "selected on different validation images (data.val_seed)" in sentences(sweep)
+    for seed in range(2):
+        write_run(sweep / str(seed), selection="test", **{"data.name": "mnist", "data.val_seed": seed})
+    assert "different validation images" not in sentences(sweep)
+
+
+def test_the_best_of_which_seeds_failed_says_so(sweep):
+    write_grid(sweep, lambda lr, seed: "diverged" if (lr, seed) == (1, 2) else 0.8 + lr / 10, seeds=3, lr=[0.1, 1])
+    assert "is lr=1 (2 of 3 done, 1 diverged): validation accuracy 89.00" in sentences(sweep)
+
+
+def test_no_error_on_few_images_is_no_certainty(sweep):
+    write_run(sweep / "a", accuracy=1.0, test={"accuracy": 1.0, "images": 100})
+    assert "its test accuracy up to 3.00 percentage points (95 %, rule of three, n = 100)" in sentences(sweep)
+
+
 def test_accuracies_on_different_data_are_no_ranking(sweep):
     write_run(sweep / "a", data="mnist", overrides=["data=mnist"])
     write_run(sweep / "b", data="cifar10", overrides=["data=cifar10"])

@@ -113,7 +113,15 @@ def test_mixed_devices_and_precisions_are_said(sweep):
     write_run(sweep / "b", lr=0.2, device="CPU 1", precision="32")
     text = Tables(sweep).caption
     assert "GPU 1 (1 run) and CPU 1 (1 run), bf16 precision (1 run) and 32 precision (1 run)" in text
-    assert "they do not compare where the device or the precision differs" in text
+    assert "they do not compare where the device or the precision differs." in text
+    write_run(sweep / "c", lr=0.2, seed=1, device="GPU 1", precision="bf16")
+    assert "differs, and are left out of a setting with runs on several devices" in Tables(sweep).caption
+
+
+def test_the_caption_says_what_the_user_set_for_all_runs(sweep):
+    for lr in (0.1, 0.2):
+        write_run(sweep / str(lr), lr=lr, log_every=7, ema=0.9, **{"model.widths": [16, 32, 64], "scale": 0.5})
+    assert "All with model resnet18 and data mnist, ema=0.9 model.widths=[16, 32, 64]." in Tables(sweep).caption
 
 
 def test_numbers_selected_on_test_are_labelled(sweep):
