@@ -29,8 +29,8 @@ class DeviceLost(RuntimeError):
 
 
 # Environment variables of the job of a sweep: how messages call the GPUs that it was given; the hash of its settings as
-# they were when the sweep was checked.
-SLOT, PLANNED = "RESNET_LIGHTNING_SLOT", "RESNET_LIGHTNING_PLANNED"
+# they were when the sweep was checked. Of a further process of a run: the number of its first one.
+SLOT, PLANNED, FIRST = "RESNET_LIGHTNING_SLOT", "RESNET_LIGHTNING_PLANNED", "RESNET_LIGHTNING_FIRST"
 
 
 class DeviceMissing(ConfigError):
@@ -152,10 +152,13 @@ def conf_folder() -> Path:
 
 
 def value_of(config: Config, key: str) -> Any:
-    """``value_of(config, "data.image_size")``."""
+    """``value_of(config, "data.image_size")``; ``model.widths.0`` is the first number of a list."""
     value: Any = config
     for part in key.split("."):
-        value = value[part] if isinstance(value, dict) else getattr(value, part)
+        if isinstance(value, list):
+            value = value[int(part)]
+        else:
+            value = value[part] if isinstance(value, dict) else getattr(value, part)
     return value
 
 

@@ -120,6 +120,14 @@ def test_a_sweep_that_lists_no_values_is_refused(argument):
         compose_all([argument], multirun=True)
 
 
+@pytest.mark.parametrize(
+    ("argument", "reason"), [("seed=range(5,1)", "it has no values"), ("seed=range(0,5,0)", "must not be zero")]
+)
+def test_a_range_without_values_is_refused(argument, reason):
+    with pytest.raises(ConfigError, match=rf"^seed=range\(.*\) is not possible: .*{reason}\.$"):
+        compose_all([argument], multirun=True)
+
+
 def test_a_list_of_runs_is_no_single_run():
     with pytest.raises(ConfigError, match=r"hydra.sweeper compares several runs: add --multirun, or set stem"):
         compose_all(["hydra.sweeper.rows=[{stem: cifar}, {stem: imagenet}]"], multirun=False)

@@ -24,4 +24,5 @@ def test_columns_have_plain_values_of_one_type(settings):
     assert columns["model.widths"] == "[8, 8, 8, 8]"
     assert "name" not in columns and "threads" not in columns
     assert all(isinstance(value, (bool, int, float, str)) for value in columns.values())
+    assert hparams.columns(settings("model.widths.0=16"), CHOICES, ["model.widths.0=16"])["model.widths.0"] == 16
     assert hparams.columns(settings(), CHOICES, ["data.train_limit=null"])["data.train_limit"] == "null"

@@ -53,9 +53,19 @@ def parsed(settings: Mapping[str, Any]) -> list[Override]:
 
 
 def values_of(override: Override) -> list[str]:
-    if override.is_sweep_override():
-        return list(override.sweep_string_iterator())
-    return [override.get_value_element_as_str()]
+    """
+    Raises:
+        ConfigError: ``seed=range(5,1)`` has no values, ``range(0,5,0)`` cannot be.
+    """
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    try:
+        values = list(override.sweep_string_iterator())
+    except ValueError as error:
+        raise ConfigError(f"{override.input_line} is not possible: {error}.") from error
+    if not values:
+        raise ConfigError(f"{override.input_line} is not possible: it has no values.")
+    return values
 
 
 def swept_keys(params: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[str]:
