@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from resnet_lightning.config import DataError
+from resnet_lightning.config import FIRST, DataError
 from resnet_lightning.files import remove_half_written, without_nan
 from resnet_lightning.hardware import is_first_process, is_out_of_memory
 from resnet_lightning.result import FILE_NAME, RunResult, Status
@@ -24,12 +24,12 @@ from resnet_lightning.training.checkpoint import put_aside, say
 from resnet_lightning.training.classifier import Diverged
 from resnet_lightning.training.interrupt import Interrupted
 
-REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
 CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_seconds", "epoch_seconds")
 FIRST_SPEAKS = 1.0  # seconds that the first process of a run has to record a failure that all of them see
 FIRST_WRITES = 60.0  # seconds that it has for its record where all were stopped
 FIRST_ENDS = 10.0  # seconds that it then has for the rest
-PARENT = os.getppid()  # the first process, of a further one; another number once that has ended
+PARENT = int(os.environ.get(FIRST, os.getppid()))  # the first process; once it has ended, a further one has another
 AGAIN = "the same command goes on from the last checkpoint"
 
 
@@ -38,6 +38,9 @@ class Attempt:
 
     Attributes:
         epoch_seconds: of the epochs that earlier attempts have recorded.
+
+    Raises:
+        OSError: the record of an earlier attempt is there and cannot be read.
     """
 
     def __init__(self, folder: Path, result: RunResult) -> None:
@@ -52,7 +55,7 @@ class Attempt:
             result.attempts = int(earlier.attempts) + 1
         except FileNotFoundError:
             return
-        except (OSError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             put_aside(folder / FILE_NAME, f"cannot be read ({error})")
             return
         for key in CARRIED:  # until the checkpoint is there to say so itself
@@ -102,7 +105,8 @@ def not_written(error: OSError) -> End | None:
     if error.errno in NO_ROOM:
         return End("failed", f"disk full writing {error.filename} ({error.strerror}): make room, then {AGAIN}")
     if error.errno in REFUSED:
-        return End("failed", f"{error.filename} cannot be read or written ({error.strerror}); once it can, {AGAIN}")
+        name = error.filename or "A file of the run"
+        return End("failed", f"{name} cannot be read or written ({error.strerror}); once it can, {AGAIN}")
     return None
 
 
@@ -121,7 +125,7 @@ def tell_of_failure(result: RunResult, folder: Path) -> bool:
     Returns:
         Whether the first one does not know, and waits until this one has ended.
     """
-    if result.status not in ("failed", "oom"):  # signals and divergence reach all of them
+    if result.status not in ("failed", "oom") or os.getppid() != PARENT:  # others reach all; the record is another's
         return False
     time.sleep(FIRST_SPEAKS)
     try:

@@ -4,6 +4,7 @@ Tables, plots, resuming and skipping read this file and nothing else.
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -67,6 +68,11 @@ class RunResult:
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
 
+    @property
+    def device_kind(self) -> str:
+        """``cuda NVIDIA A100``: which of several equal GPUs it was does not matter. Empty where it is not known."""
+        return re.sub(r"^cuda:\d+", "cuda", self.device or "")
+
     def write(self, folder: Path) -> None:
         """Write ``result.json`` into ``folder``: the old file or the new one is there at any moment."""
         write_json(folder / FILE_NAME, asdict(self))
@@ -101,14 +107,15 @@ class RunResult:
 
 
 def status_in(folder: Path, settings: dict[str, Any]) -> str:
-    """The status of the run in a folder; ``waiting`` where there is no readable record.
+    """The status of the run in a folder; ``waiting`` where there is no record, or a damaged one.
 
     Raises:
         ConfigError: the folder holds a run with other settings than these.
+        OSError: there is a record that cannot be read.
     """
     try:
         result = RunResult.read(folder)
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return "waiting"
     differing = differing_keys(result.config, settings)
     if differing:

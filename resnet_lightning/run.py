@@ -4,7 +4,6 @@ import datetime
 import logging
 import math
 import os
-import re
 import subprocess
 import threading
 import traceback
@@ -22,6 +21,7 @@ from resnet_lightning.attempt import Attempt, End, end_after_first, end_of, said
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch, check_devices
 from resnet_lightning.config import (
+    FIRST,
     PLANNED,
     PUBLISHED,
     Config,
@@ -159,7 +159,9 @@ def attempt(config: Config, folder: Path, result: RunResult) -> RunResult:
     """
     this, stop = Attempt(folder, result), StopOnSignal()
     write(result, folder)
-    if not hardware.is_first_process():
+    if hardware.is_first_process():
+        os.environ[FIRST] = str(os.getpid())
+    else:
         threading.Thread(target=end_after_first, daemon=True).start()
     try:
         with stop:
@@ -294,8 +296,7 @@ def bits_depend_on(result: RunResult, processes: int) -> dict[str, Any]:
     versions = {key: result.versions[key] for key in ("torch", "lightning", "cuda")}
     shared = {"processes": processes} if processes > 1 and result.config["devices"] == "auto" else {}
     own = {"code": f"{result.versions['resnet_lightning']} {result.git_commit or ''}".strip()}
-    kind = re.sub(r"^cuda:\d+", "cuda", result.device or "")  # which of several equal GPUs it is does not matter
-    machine = {"device": kind, "threads": result.threads, "precision": result.precision}
+    machine = {"device": result.device_kind, "threads": result.threads, "precision": result.precision}
     return {**machine, **versions, **shared, **own, DATA: result.data.get("digest")}
 
 

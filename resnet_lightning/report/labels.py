@@ -164,7 +164,7 @@ def machine(done: list[Run], rows: list[Row]) -> str:
         return ""
     results = [run.result for run in done if run.result]
     parts = {
-        "device": Counter(clean(result.device or "unknown device") for result in results),
+        "device": Counter(clean(result.device_kind or "unknown device") for result in results),
         "precision": Counter(f"{result.precision or 'unknown'} precision" for result in results),
         "threads": Counter(threads_text(result.threads) for result in results),
     }

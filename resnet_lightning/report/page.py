@@ -35,7 +35,7 @@ METRICS: dict[str, tuple[str, ...]] = {  # place in the record
     "peak_memory": ("peak_memory",),
 }
 LINKED = ("job.log", "run.log", "result.json", "metrics.csv", "curves.png", "confusion_matrix.png", "predictions.png")
-MACHINE = ("device", "precision", "threads", "versions", "git_commit")  # part of the difference between two runs
+MACHINE = ("device_kind", "precision", "threads", "versions", "git_commit")  # part of the difference between two runs
 
 
 def write_page(
@@ -204,7 +204,7 @@ def flat_config(run: Run) -> dict[str, Any]:
     """``{"lr": 0.1, "model.name": "resnet18", ...}`` with the machine it ran on; empty without a record."""
     if run.result is None:
         return {}
-    machine = {f"machine: {key}": fact for key in MACHINE if (fact := getattr(run.result, key))}
+    machine = {f"machine: {key.removesuffix('_kind')}": fact for key in MACHINE if (fact := getattr(run.result, key))}
     return flatten(run.result.config | machine)
 
 

@@ -165,7 +165,7 @@ def row_of(group: Group) -> Row:
 
 def devices_of(group: Group) -> set[str]:
     """The devices that the finished runs had."""
-    return {run.result.device or "" for run in group.runs if run.result and run.status == "done"}
+    return {run.result.device_kind for run in group.runs if run.result and run.status == "done"}
 
 
 def at_chance(group: Group) -> bool:

@@ -50,7 +50,7 @@ def by_machine(results: Sequence[RunResult]) -> dict[str, list[RunResult]]:
     """By device, threads and precision, as a page names them."""
     found: dict[str, list[RunResult]] = {}
     for one in results:
-        machine = f"{one.device}, {threads_text(one.threads)}, {one.precision} precision"
+        machine = f"{one.device_kind or 'unknown device'}, {threads_text(one.threads)}, {one.precision} precision"
         found.setdefault(machine, []).append(one)
     return dict(sorted(found.items()))
 

@@ -88,6 +88,7 @@ class Checkpoints(Checkpoint):
 
         Raises:
             ConfigError: the checkpoint belongs to a run with other settings.
+            OSError: a checkpoint is there and cannot be read.
         """
         self.environment = environment
         seen = False
@@ -199,11 +200,15 @@ def put_aside(path: Path, reason: str) -> None:
 
 
 def epoch_of(path: Path) -> int | None:
-    """The epoch of the weights in a file like ``best.ckpt``; None where there is no such file or a damaged one."""
+    """The epoch of the weights in a file like ``best.ckpt``; None where there is no such file or a damaged one.
+
+    Raises:
+        OSError: it cannot be read, which may pass: what is in it is not lost.
+    """
     try:
         epoch: int | None = read_sealed(path).get("epoch")
         return epoch
-    except (OSError, Damaged):
+    except (FileNotFoundError, Damaged):
         return None
 
 
