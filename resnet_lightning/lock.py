@@ -1,4 +1,7 @@
-"""One process per folder. The system drops the lock of a process that dies, so none is ever stale."""
+"""One process per folder. The system drops the lock of a process that dies, so none is ever stale.
+
+But on a file system without locks, as Lustre may be mounted: there filelock takes the existence of a file for one.
+"""
 
 import os
 import socket
@@ -13,6 +16,7 @@ from resnet_lightning.config import ConfigError
 from resnet_lightning.text import tell
 
 HOLDER = ".holder"
+SILENT = 20.0  # seconds of waiting that are not worth a line
 ANOTHER_NAME = "give this sweep another name="
 
 
@@ -49,14 +53,54 @@ def refuse_held(folder: Path, advice: str) -> None:
     acquire(folder, advice).release()
 
 
+@contextmanager
+def hold_if_free(folder: Path) -> Iterator[bool]:
+    """Hold a folder to change the record of a run that has ended; False where another process runs it."""
+    lock = None
+    try:
+        lock = acquire(folder, "")
+    except ConfigError:
+        yield False
+        return
+    except OSError:  # there is no folder, or nothing can be written in it: whoever tries will say so
+        pass
+    try:
+        yield True
+    finally:
+        if lock is not None:
+            lock.release()
+
+
 def acquire(folder: Path, advice: str) -> FileLock:
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         who = read(folder / HOLDER) or "another process"
-        raise ConfigError(f"{folder} is being run by {who}: wait for it, or {advice}.") from None
+        told = f"{folder} is being run by {who}: wait for it, or {advice}.{if_killed(Path(lock.lock_file))}"
+        raise ConfigError(told) from None
     return lock
+
+
+@contextmanager
+def wait_for(path: Path) -> Iterator[None]:
+    """Hold a lock while the block runs, however long another process holds it; after a while a line says so."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=SILENT)
+    except Timeout:
+        tell(f"waits for the process that holds {path}.{if_killed(path)}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def if_killed(lock: Path) -> str:
+    """What to do where nothing but a file is the lock: only then it has a content. Empty where the system has locks."""
+    has_content = lock.exists() and lock.stat().st_size > 0
+    return f" If that one has been killed, delete {lock}: this file system has no locks." if has_content else ""
 
 
 def read(holder: Path) -> str:

@@ -3,9 +3,11 @@
 import os
 
 import pytest
+from filelock import SoftFileLock
 
+from resnet_lightning import lock
 from resnet_lightning.config import ConfigError
-from resnet_lightning.lock import hold
+from resnet_lightning.lock import hold, wait_for
 
 
 def test_second_is_told_who_holds_the_folder(tmp_path):
@@ -22,3 +24,19 @@ def test_holder_that_was_killed_is_named_once(tmp_path, capsys):
         with hold(tmp_path, "take another"):
             pass
     assert capsys.readouterr().out.count("was held by process 999999 on elsewhere") == 1
+
+
+def test_where_the_lock_is_only_a_file_it_is_said_what_to_do_after_a_kill(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "FileLock", SoftFileLock)
+    with hold(tmp_path, "take another"), pytest.raises(ConfigError, match=r"If .* killed, delete .*\.lock: this file"):
+        hold(tmp_path, "take another").__enter__()
+
+
+def test_who_waits_says_for_what(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lock, "SILENT", 0.0)
+    place = tmp_path / "cache.lock"
+    first = lock.FileLock(place)
+    first.acquire()
+    monkeypatch.setattr(lock, "tell", lambda text: (print(text), first.release()))
+    with wait_for(place):
+        assert capsys.readouterr().out == f"waits for the process that holds {place}.\n"

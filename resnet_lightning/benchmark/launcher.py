@@ -18,7 +18,7 @@ from resnet_lightning.config import Config
 from resnet_lightning.hardware import pick_accelerator
 from resnet_lightning.overrides import with_path
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.slots import visible_gpus
+from resnet_lightning.sweep.slots import visible, visible_gpus
 
 JOBS, MOST_ROUNDS = 4, 3  # a round is a minute or two
 SMALL = [
@@ -47,7 +47,7 @@ class Sweeps:
     def run(self, arguments: Sequence[str], place: Path) -> float:
         """Seconds that it takes on one device: ours would take all."""
         gpus = visible_gpus()
-        environment = os.environ | ({"CUDA_VISIBLE_DEVICES": gpus[0]} if gpus else {})
+        environment = os.environ | (visible(gpus[0]) if gpus else {})
         return command_seconds([*arguments, *SMALL, *self.machine], place, environment)
 
     def fresh(self) -> Path:

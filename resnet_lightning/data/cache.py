@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,6 +21,7 @@ from resnet_lightning.config import PUBLISHED, ConfigError, DataConfig, DataErro
 from resnet_lightning.data.source import SPLITS, Bytes, Source, at_a_time, naming
 from resnet_lightning.data.sources import open_source
 from resnet_lightning.files import write_json
+from resnet_lightning.lock import wait_for
 
 VERSION = 2  # of the format; another one is made anew
 HASHED_UP_TO = 2**31  # bytes: larger files are checked by their size alone, so that a start stays short
@@ -53,7 +53,7 @@ def load(config: DataConfig) -> DataSet:
         raise DataError(f"data.root={config.root} is no folder: data=folder reads <data.root>/train/<class>/*.png.")
     folder = cache_folder(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f"{config.name}.lock")):  # of all sizes: they share the downloaded files
+    with wait_for(folder.with_name(f"{config.name}.lock")):  # of all sizes: they share the downloaded files
         manifest = read_manifest(folder)
         source = None
         if manifest is None or config.name not in PUBLISHED:  # a user's own images may have changed since

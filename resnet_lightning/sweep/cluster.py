@@ -11,13 +11,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from resnet_lightning.config import PLANNED, Config, ConfigError, device_count
-from resnet_lightning.lock import ANOTHER_NAME, hold
+from resnet_lightning.config import PLANNED, Config, ConfigError, device_count, key_of
+from resnet_lightning.lock import ANOTHER_NAME, hold, hold_if_free
 from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, Status
 from resnet_lightning.sweep.launch import prepare_data, report
 from resnet_lightning.sweep.monitor import end_line
 from resnet_lightning.sweep.node import Task
-from resnet_lightning.sweep.outcome import close_row, read_or_new
+from resnet_lightning.sweep.outcome import close_row, read_or_new, unrecorded
 from resnet_lightning.sweep.plan import Job, plan_jobs, refuse_other_images, single_run, write_plan
 from resnet_lightning.text import count, tell
 
@@ -119,15 +119,15 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
 def refuse_keys_of_one_machine(jobs: Sequence[tuple[Sequence[str], Config]], queue: Queue) -> None:
     for overrides, _ in jobs:
         for override in overrides:
-            if override.startswith("launcher."):
-                key = override.partition("=")[0]
+            key = key_of(override)
+            if key.partition(".")[0] == "launcher":
                 raise ConfigError(f"{key} is for the jobs of one machine; {queue.name} has keys hydra.launcher.*")
 
 
 def make_task(folder: Path, job: Job, threads: int | None) -> Task:
     arguments = single_run(folder, job)
     threads = threads and max(1, threads // (device_count(job.config.devices) or 1))  # each process of it has its own
-    if threads is not None and not any(argument.startswith("threads=") for argument in arguments):
+    if threads is not None and job.config.threads is None:
         arguments.append(f"threads={threads}")
     own = {key: value for key, value in os.environ.items() if key.startswith("RESNET_LIGHTNING_")}
     return Task(folder.resolve(), job, Path.cwd(), arguments, own | {PLANNED: job.digest})
@@ -197,7 +197,10 @@ class Round:
 
     def note(self, job: Job, end: RunResult | Loss, left: int) -> None:
         """Record and say the end of a job."""
-        result = end if isinstance(end, RunResult) else self.record(job, end)
+        try:
+            result = end if isinstance(end, RunResult) else self.record(job, end)
+        except OSError as error:
+            result = unrecorded(self.folder / job.name, job, error)
         if result is not None:
             job.status = result.status
             tell(f"{end_line(self.folder, job, result)}; {left} left")
@@ -208,18 +211,20 @@ class Round:
         stopped = self.stop.signum is not None
         if stopped and not (place / FILE_NAME).exists():
             return None
-        result = read_or_new(place, job)
-        was_running = result.status == "running"
-        if stopped and not was_running:
-            return result if result.status in (*FINISHED, "interrupted") else None
-        if result.status in FINISHED:
-            return result
-        if stopped:
-            loss = Loss("interrupted", "stopped with the sweep")
-        result.status, result.reason, result.exit_code = loss.status, loss.reason, 1
-        result.attempts = max(result.attempts, job.attempts)
-        with suppress(OSError):  # a full disk must not end the jobs that run; the line of this one says how it ended
-            result.write(place)
-        if was_running:
-            close_row(place, job, result)
+        with hold_if_free(place) as free:
+            result = read_or_new(place, job)
+            was_running = result.status == "running"
+            if stopped and not was_running:
+                return result if result.status in (*FINISHED, "interrupted") else None
+            if result.status in FINISHED:
+                return result
+            if stopped:
+                loss = Loss("interrupted", "stopped with the sweep")
+            result.status, result.reason, result.exit_code = loss.status, loss.reason, 1
+            result.attempts = max(result.attempts, job.attempts)
+            if free:  # else somebody else runs it by now: the record is theirs
+                with suppress(OSError):  # a full disk must not end the jobs that run; the line of this one says its end
+                    result.write(place)
+                if was_running:
+                    close_row(place, job, result)
         return result

@@ -16,7 +16,7 @@ from resnet_lightning.config import SLOT
 from resnet_lightning.result import RunResult
 from resnet_lightning.sweep.outcome import forget_old_record, settle
 from resnet_lightning.sweep.plan import JOB_LOG, Job
-from resnet_lightning.sweep.process import end_group, end_with_launcher
+from resnet_lightning.sweep.process import RENDEZVOUS, end_group, end_with_launcher
 from resnet_lightning.text import exit_with
 
 GRACE = 15.0  # seconds between asking a job to stop and ending it; SLURM itself waits 30 by default
@@ -68,10 +68,11 @@ def run_task(task: Task) -> RunResult:
 def start(task: Task, log: int) -> subprocess.Popen[bytes]:
     """The job's process in a group of its own, which ends with us: it holds the other end of its standard input."""
     command = [sys.executable, "-u", "-X", "faulthandler", "-m", "resnet_lightning.sweep.node", *task.arguments]
+    own = {key: value for key, value in os.environ.items() if key not in RENDEZVOUS}
     return subprocess.Popen(
         command,
         cwd=task.directory,
-        env=os.environ | task.environment | slot(task.gets_gpus, os.environ),
+        env=own | task.environment | slot(task.gets_gpus, os.environ),
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=subprocess.STDOUT,

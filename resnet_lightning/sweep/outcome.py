@@ -9,6 +9,7 @@ from pathlib import Path
 
 from resnet_lightning import hparams
 from resnet_lightning.config import logger_names, plain_settings
+from resnet_lightning.lock import hold_if_free
 from resnet_lightning.result import FINISHED, RunResult, Status
 from resnet_lightning.sweep.plan import JOB_LOG, Job
 from resnet_lightning.text import count, file_error
@@ -27,12 +28,22 @@ def settle(
     """Make the record of an ended job say how it ended, and return it.
 
     Args:
-        folder: of the sweep.
+        folder: of the sweep. Where somebody else runs the job by now, the record is theirs and is left alone.
         timed_out: the launcher stopped it for its time.
         stopped: the launcher stopped it since the user asked.
         neighbours: how many other jobs run on its device.
     """
     place = folder / job.name
+    with hold_if_free(place) as free:
+        if free:
+            return settle_own(place, job, exit_code, timed_out, stopped, neighbours)
+    reason = last_error(place / JOB_LOG) or "another process runs it"
+    return RunResult("failed", job.overrides, {}, job.config.seed, reason=reason)
+
+
+def settle_own(
+    place: Path, job: Job, exit_code: int | None, timed_out: bool, stopped: bool, neighbours: int
+) -> RunResult:
     result = read_or_new(place, job)
     recorded = replace(result)
     ended_itself = result.status != "running"
@@ -64,10 +75,20 @@ def close_row(place: Path, job: Job, result: RunResult) -> None:
             hparams.mark_failed(place, settings, hparams.group_name(job.config))
 
 
+def unrecorded(place: Path, job: Job, error: OSError) -> RunResult:
+    """The end of a job whose record can be neither read nor written, as on a full disk: other jobs go on."""
+    said = f"no record of its end: {file_error(error, str(place))}"
+    return RunResult("failed", job.overrides, {}, job.config.seed, reason=said, startup_seconds=0.0)
+
+
 def read_or_new(place: Path, job: Job) -> RunResult:
+    """
+    Raises:
+        OSError: there is a record that cannot be read; what it says is not lost.
+    """
     try:
         return RunResult.read(place)
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         place.mkdir(parents=True, exist_ok=True)
         return RunResult("running", job.overrides, plain_settings(job.config), job.config.seed, name=job.name)
 
@@ -105,33 +126,39 @@ def may_be_of_the_gpu(result: RunResult, exit_code: int | None) -> bool:
 def not_started(folder: Path, job: Job, error: OSError | EOFError) -> RunResult:
     """The end of a job whose process could not be started: no room for its files, no more memory for a process."""
     place = folder / job.name
-    result = RunResult("failed", job.overrides, plain_settings(job.config), job.config.seed, name=job.name)
-    with suppress(OSError):
-        result = read_or_new(place, job)
-    result.status, result.exit_code = "failed", 1
     said = file_error(error, str(place)) if isinstance(error, OSError) else "the process that starts them has ended"
-    result.reason = f"not started: {said.rstrip('.')}"
-    with suppress(OSError):
-        result.write(place)
+    reason = f"not started: {said.rstrip('.')}"
+    result = RunResult("failed", job.overrides, {}, job.config.seed, reason=reason)
+    with suppress(OSError), hold_if_free(place) as free:
+        result = replace(read_or_new(place, job), status="failed", exit_code=1, reason=reason)
+        if free:
+            result.write(place)
     return result
 
 
 def mark_unavailable(folder: Path, job: Job, reason: str) -> None:
     """Say so in the record of a job that this machine cannot run; what it reached elsewhere stays."""
-    result = read_or_new(folder / job.name, job)
-    result.status, result.reason, result.exit_code = "unavailable", reason, 1
-    result.write(folder / job.name)
+    with hold_if_free(folder / job.name) as free:
+        if free:
+            result = read_or_new(folder / job.name, job)
+            result.status, result.reason, result.exit_code = "unavailable", reason, 1
+            result.write(folder / job.name)
     job.status = "unavailable"
 
 
 def forget_old_record(place: Path) -> None:
     """Before another attempt: the record of the last one must not be taken for that of this one.
 
-    One that is finished stays: somebody else has run the job since it was planned, and the run will say so.
+    One that is finished stays: somebody else has run the job since it was planned, and the run will say so. So does
+    that of a run which somebody else has under way.
+
+    Raises:
+        OSError: it cannot be read or written.
     """
-    try:
-        old = RunResult.read(place)
-    except (OSError, ValueError):
-        return
-    if old.status not in FINISHED:
-        replace(old, status="running", reason=None, exit_code=1, startup_seconds=None).write(place)
+    with hold_if_free(place) as free:
+        try:
+            old = RunResult.read(place)
+        except (FileNotFoundError, ValueError):
+            return
+        if free and old.status not in FINISHED:
+            replace(old, status="running", reason=None, exit_code=1, startup_seconds=None).write(place)

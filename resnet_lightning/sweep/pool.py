@@ -12,11 +12,18 @@ from types import FrameType
 from typing import Any, Protocol
 
 from resnet_lightning.result import RunResult
-from resnet_lightning.sweep.outcome import RETRIED, forget_old_record, may_be_of_the_gpu, not_started, settle
+from resnet_lightning.sweep.outcome import (
+    RETRIED,
+    forget_old_record,
+    may_be_of_the_gpu,
+    not_started,
+    settle,
+    unrecorded,
+)
 from resnet_lightning.sweep.plan import JOB_LOG, Job, single_run
 from resnet_lightning.sweep.process import JobProcess, process_context
 from resnet_lightning.sweep.slots import Slot
-from resnet_lightning.text import file_error, tell
+from resnet_lightning.text import tell
 
 GRACE = 20.0  # seconds between asking a job to stop and ending it
 START_FAILURES = 3  # in a row, after which a device is taken for broken
@@ -64,7 +71,8 @@ class Pool:
     """Runs jobs on slots until none is left.
 
     A job that fails before its first step, perhaps for its GPU, is tried on another one. A GPU on which that happens
-    several times in a row is taken for broken and gets no more jobs; when none is left, the sweep ends.
+    several times in a row is taken for broken and gets no more jobs; when none is left, the sweep ends. A job that has
+    no room on a GPU, which others may fill, has another attempt on another one, and alone where jobs shared the first.
 
     Args:
         folder: of the sweep.
@@ -83,6 +91,7 @@ class Pool:
         self._not_before: dict[int, float] = {}  # number of a job that is tried again -> when
         self._start_failures: Counter[str] = Counter()  # name of a slot -> in a row
         self._moved: set[int] = set()  # numbers of jobs that have been given a second device
+        self._alone: set[int] = set()  # numbers of jobs that had no room beside others
         self._failed_on: defaultdict[int, set[str]] = defaultdict(set)  # number of a job -> slots where it never began
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -118,6 +127,9 @@ class Pool:
 
     def _takes(self, slot: Slot, number: int) -> bool:
         """Whether a job may go there: not where it failed at its start, as long as there is another device."""
+        beside = {n for n, process in self.running.items() if process.slot.visible_devices == slot.visible_devices}
+        if beside and (number in self._alone or beside & self._alone):
+            return False
         untried = {s.name for s in self.slots if not self._broken(s)} - self._failed_on[number]
         return slot.name in untried if untried else not self._broken(slot)
 
@@ -132,6 +144,8 @@ class Pool:
         try:
             forget_old_record(place)
             arguments = single_run(self.folder, job)
+            if slot.threads is not None and job.config.threads is None:
+                arguments.append(f"threads={slot.threads}")
             self.running[number] = JobProcess(self.context, arguments, slot, place / JOB_LOG, job.digest)
         except (OSError, EOFError) as error:  # EOFError: the fork server has fallen; the next start brings it up again
             result = not_started(self.folder, job, error)
@@ -165,6 +179,8 @@ class Pool:
         job.status = result.status
         self._timed_out.discard(number)
         self.watcher.ended(job, result, time.monotonic() - process.started)
+        if self.stop_signal is None and job.status == "oom" and self._may_have_room(number, process.slot):
+            return self._try_again(number, job, move=True)
         if self.stop_signal is not None or job.status not in RETRIED:
             self._start_failures[process.slot.name] = 0
             return False
@@ -175,6 +191,24 @@ class Pool:
             self._start_failures[process.slot.name] = 0
         return self._try_again(number, job, move)
 
+    def _may_have_room(self, number: int, slot: Slot) -> bool:
+        """Whether a job that ran out of memory may fit elsewhere, or alone; True once for a job."""
+        if slot.visible_devices is None or number in self._moved:
+            return False
+        others = {s.name for s in self.slots if not self._broken(s)} - {slot.name}
+        shared = self._neighbours(slot) > 0
+        if not (others or shared):
+            return False
+        if shared:
+            self._alone.add(number)
+        self._failed_on[number].add(slot.name)
+        self._moved.add(number)
+        return True
+
+    def _neighbours(self, slot: Slot) -> int:
+        """How many jobs run on the device of a slot."""
+        return sum(other.slot.visible_devices == slot.visible_devices for other in self.running.values())
+
     def _try_again(self, number: int, job: Job, move: bool = False) -> bool:
         """Whether a job has another attempt, which then waits a little; ``move``: on another device, for free."""
         if move or job.attempts - (number in self._moved) <= self.retries:
@@ -183,14 +217,11 @@ class Pool:
         return False
 
     def _settled(self, job: Job, process: JobProcess, timed_out: bool) -> RunResult:
-        others = (other.slot.visible_devices for other in self.running.values())
-        neighbours = sum(device == process.slot.visible_devices for device in others)
-        stopped = self.stop_signal is not None
+        stopped, neighbours = self.stop_signal is not None, self._neighbours(process.slot)
         try:
             return settle(self.folder, job, process.exit_code, timed_out, stopped, neighbours)
-        except OSError as error:  # a full disk must not end the jobs that still run
-            said = f"no record of its end: {file_error(error, str(self.folder / job.name))}"
-            return RunResult("failed", job.overrides, {}, job.config.seed, reason=said, startup_seconds=0.0)
+        except OSError as error:
+            return unrecorded(self.folder / job.name, job, error)
 
     def _start_failed(self, number: int, slot: Slot) -> bool:
         """Note that a job failed before its first step; True if it is the job's first time, to be tried elsewhere."""

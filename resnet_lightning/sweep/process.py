@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_lightning.config import PLANNED, SLOT
-from resnet_lightning.sweep.slots import Slot
+from resnet_lightning.sweep.slots import Slot, visible
 
 if TYPE_CHECKING:  # Windows has no fork server
     from multiprocessing.context import ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # Windows has no fork server
     Context = ForkServerContext | SpawnContext
 
 START_METHOD = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"
+RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT")  # of several processes; with the user's, jobs would meet each other's
 PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "matplotlib.pyplot"]
 
 
@@ -128,11 +129,11 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection, plann
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     if slot.visible_devices is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = slot.visible_devices
+        os.environ.update(visible(slot.visible_devices))
     if slot.cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, slot.cores)
-    if slot.threads is not None and not any(argument.startswith("threads=") for argument in arguments):
-        arguments = [*arguments, f"threads={slot.threads}"]
+    for variable in RENDEZVOUS:
+        os.environ.pop(variable, None)
     sys.argv = [sys.argv[0], *arguments]
 
     from resnet_lightning.cli import run_command

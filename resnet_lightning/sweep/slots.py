@@ -7,6 +7,13 @@ from dataclasses import dataclass
 from resnet_lightning.checks import check_different
 from resnet_lightning.config import Config, ConfigError, LauncherConfig, device_count
 
+VISIBLE, HIP_VISIBLE = "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"
+
+
+def visible(devices: str) -> dict[str, str]:
+    """The environment of a process that shall see these GPUs. AMD's variable, where it is set, would prevail."""
+    return {VISIBLE: devices} | ({HIP_VISIBLE: devices} if HIP_VISIBLE in os.environ else {})
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -37,8 +44,11 @@ def visible_gpus() -> list[str]:
     """Names for CUDA_VISIBLE_DEVICES: what the user's variable lists, else numbers; none where torch finds no GPU."""
     import torch
 
-    count = torch.cuda.device_count()  # makes no CUDA context
-    listed = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    from resnet_lightning.hardware import cuda_is_available
+
+    count = torch.cuda.device_count() if cuda_is_available() else 0  # makes no CUDA context
+    of_amd = os.environ.get(HIP_VISIBLE) if torch.version.hip else None  # goes before the other
+    listed = [name.strip() for name in (of_amd or os.environ.get(VISIBLE, "")).split(",") if name.strip()]
     if count and listed and all(map(is_mig, listed)):
         return listed  # a process sees one of them, and counts one
     return listed[:count] if listed else [str(number) for number in range(count)]

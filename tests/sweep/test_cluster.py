@@ -232,9 +232,10 @@ def test_stopped_sweep_cancels_and_leaves_no_record_of_jobs_that_never_began(job
     assert not Sweep(tmp_path, tmp_path).results()
 
 
-def test_keys_of_one_machine_are_refused(jobs):
-    with pytest.raises(ConfigError, match=r"launcher\.retries is for the jobs of one machine"):
-        run_on_cluster(Path("multirun/s"), [([*SMALL, "launcher.retries=1"], jobs[0][1])], "command", PretendedQueue())
+@pytest.mark.parametrize("key", ["launcher.retries=1", "++launcher.retries=1", "launcher={retries: 1}"])
+def test_keys_of_one_machine_are_refused(jobs, key):
+    with pytest.raises(ConfigError, match=r"launcher(\.retries)? is for the jobs of one machine"):
+        run_on_cluster(Path("multirun/s"), [([*SMALL, key], jobs[0][1])], "command", PretendedQueue())
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from resnet_lightning.result import RunResult
+from resnet_lightning.lock import hold
+from resnet_lightning.result import RunResult, status_in
 from resnet_lightning.sweep.launch import unavailable
 from resnet_lightning.sweep.outcome import forget_old_record, mark_unavailable, not_started, settle
 from resnet_lightning.sweep.plan import plan_jobs
@@ -68,6 +69,32 @@ def test_a_record_that_somebody_else_has_finished_meanwhile_stays(job, tmp_path)
     replace(result, status="failed").write(tmp_path)
     forget_old_record(tmp_path)
     assert RunResult.read(tmp_path).status == "running"
+
+
+def test_the_record_of_a_run_that_somebody_else_has_under_way_is_theirs(job, tmp_path):
+    place = tmp_path / job.name
+    record("running", reason=None, epochs_done=3, startup_seconds=4.0).write(place)
+    (place / "job.log").write_text("Error: it is being run by process 1 on a: wait for it.\n")
+    before = RunResult.read(place)
+    with hold(place, "wait"):
+        forget_old_record(place)
+        ends = [settle(tmp_path, job, exit_code=2, timed_out=False, stopped=False)]
+        ends.append(not_started(tmp_path, job, OSError(24, "Too many open files")))
+        mark_unavailable(tmp_path, job, "there is no GPU")
+    assert [end.status for end in ends] == ["failed"] * 2
+    assert ends[0].reason == "it is being run by process 1 on a: wait for it."
+    assert RunResult.read(place) == before and not list(place.glob("events*"))
+
+
+def test_a_record_that_cannot_be_read_is_not_replaced(job, tmp_path):
+    place = tmp_path / job.name
+    (place / "result.json").mkdir()  # stands for a disk that does not answer
+    for ask in (forget_old_record, lambda _: settle(tmp_path, job, 1, timed_out=False, stopped=False)):
+        with pytest.raises(IsADirectoryError):
+            ask(place)
+    with pytest.raises(IsADirectoryError):
+        status_in(place, {})
+    assert not_started(tmp_path, job, OSError(24, "Too many open files")).status == "failed"
 
 
 def test_a_job_that_could_not_be_started_says_why(job, tmp_path):

@@ -15,6 +15,7 @@ class Watcher:
         self.started_on: list[tuple[str, str]] = []
         self.ended_jobs: list[str] = []
         self.shared: list[int] = []
+        self.arguments: list[list[str]] = []
 
     def started(self, job, slot) -> None:
         self.started_on.append((job.name, slot.name))
@@ -39,12 +40,14 @@ def run(tmp_path, monkeypatch):
         retries: int = 0,
         code: int = 1,
         reason: str | Exception = "RuntimeError: CUDA error: no CUDA-capable device is detected",
+        status: str = "failed",
+        threads: int | None = None,
     ):
         slots = [Slot(f"device {device}", device, (), 1) for device in devices]
         jobs = [
             SimpleNamespace(
                 name=f"job {n}", label=f"lr={n}", attempts=0, status="waiting", log="job.log", overrides=[],
-                config=SimpleNamespace(seed=0), digest="",
+                config=SimpleNamespace(seed=0, threads=threads), digest="",
             )
             for n in range(count)
         ]  # fmt: skip
@@ -52,17 +55,18 @@ def run(tmp_path, monkeypatch):
 
         def process(context, arguments, slot, log, planned):
             places[log.parent.name] = slot
+            watcher.arguments.append(arguments)
             ended = SimpleNamespace(slot=slot, running=False, exit_code=code, asked_to_stop=None, started=0.0)
             ended.process, ended.close = SimpleNamespace(sentinel=None), lambda: None
             return ended
 
         def settle(folder, job, exit_code, timed_out, stopped, neighbours):
             shared.append(neighbours)
-            failed = places[job.name].visible_devices in broken
+            failed = places[job.name].visible_devices in broken or (status == "oom" and None in broken and neighbours)
             if failed and isinstance(reason, Exception):
                 raise reason
             begun = None if failed else 1.0
-            return RunResult("failed" if failed else "done", [], {}, 0, startup_seconds=begun, reason=reason)
+            return RunResult(status if failed else "done", [], {}, 0, startup_seconds=begun, reason=reason)
 
         monkeypatch.setattr(pool, "JobProcess", process)
         monkeypatch.setattr(pool, "settle", settle)
@@ -98,6 +102,30 @@ def test_jobs_on_a_cpu_each_have_their_try(run):
 def test_retries_are_those_of_the_user(run):
     watcher, _ = run(1, [None], broken={None}, retries=2)
     assert len(watcher.started_on) == 3
+
+
+def test_a_job_without_room_on_a_full_gpu_runs_on_another(run):
+    watcher, ends = run(6, ["0", "1"], broken={"1"}, status="oom")
+    assert ends == ["done"] * 6 and watcher.lines == []
+    names = [name for name, _ in watcher.started_on]
+    assert max(names.count(name) for name in names) == 2
+
+
+def test_a_job_that_needs_too_much_has_two_attempts(run):
+    watcher, ends = run(2, ["0", "1"], broken={"0", "1"}, status="oom")
+    assert ends == ["oom"] * 2 and len(watcher.started_on) == 4 and watcher.lines == []
+    watcher, ends = run(2, ["0"], broken={"0"}, status="oom")
+    assert ends == ["oom"] * 2 and len(watcher.started_on) == 2
+
+
+def test_jobs_without_room_beside_each_other_run_alone(run):
+    watcher, ends = run(4, ["0", "0"], broken={None}, status="oom")  # out of memory where they have neighbours
+    assert ends == ["done"] * 4 and watcher.shared[-1] == 0
+
+
+def test_threads_of_an_experiment_are_those_of_its_jobs(run):
+    assert run(1, ["0"], broken=set())[0].arguments == [["threads=1"]]
+    assert run(1, ["0"], broken=set(), threads=2)[0].arguments == [[]]
 
 
 def test_refused_job_is_no_failure_of_the_device(run):

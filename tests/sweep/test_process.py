@@ -40,6 +40,27 @@ def test_processes_of_a_fallen_job_end_with_it(method, tmp_path, monkeypatch):
     assert job.exit_code == 1 and gone(int((tmp_path / "job.log").read_text()))
 
 
+def say_environment(*arguments) -> None:
+    """In place of ``run_job``: the same, but the single run only says which of these variables it has."""
+    from resnet_lightning import cli
+
+    names = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "MASTER_PORT")
+    cli.run_command = lambda _: print({name: os.environ[name] for name in names if name in os.environ}) or 0
+    process.run_job(*arguments)
+
+
+def test_a_job_has_its_own_gpus_and_no_meeting_place_of_the_users(tmp_path, monkeypatch):
+    for key, value in (("MASTER_PORT", "29500"), ("HIP_VISIBLE_DEVICES", "2,3")):
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(process, "START_METHOD", "spawn")  # a fork server of other tests has another environment
+    monkeypatch.setattr(process, "run_job", say_environment)
+    monkeypatch.setattr(process, "PRELOAD", [])
+    job = process.JobProcess(process.process_context(), [], Slot("device 3", "3", (), 1), tmp_path / "job.log")
+    job.close()
+    said = "{'CUDA_VISIBLE_DEVICES': '3', 'HIP_VISIBLE_DEVICES': '3'}\n"
+    assert (tmp_path / "job.log").read_text() == said and job.exit_code == 0
+
+
 def test_processes_of_a_fallen_job_on_a_node_end_with_it(tmp_path, monkeypatch, settings):
     mark = tmp_path / "pid"
 

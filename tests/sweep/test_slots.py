@@ -19,6 +19,7 @@ def machine(monkeypatch):
 
     def make(gpus: int, visible: str | None = None) -> None:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         monkeypatch.setattr(slots, "usable_cores", lambda: list(range(64)))
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
         if visible is not None:
@@ -58,6 +59,17 @@ def test_numbers_count_the_visible_gpus(machine, slots_of):
     machine(2)
     with pytest.raises(ConfigError, match=r"launcher\.devices=\[1, 8\].*there are 2 GPU\(s\), numbered from 0"):
         slots_of(devices=[1, 8])
+
+
+def test_the_variable_of_amd_prevails(machine, slots_of, monkeypatch):
+    machine(2)
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2,3")
+    assert [slot.visible_devices for slot in slots_of()] == ["0", "1"]
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    assert [slot.visible_devices for slot in slots_of()] == ["2", "3"]
+    assert slots.visible("2") == {"CUDA_VISIBLE_DEVICES": "2", "HIP_VISIBLE_DEVICES": "2"}
+    monkeypatch.delenv("HIP_VISIBLE_DEVICES")
+    assert slots.visible("2") == {"CUDA_VISIBLE_DEVICES": "2"}
 
 
 def test_every_mig_device_is_a_slot(machine, slots_of):
