@@ -15,6 +15,8 @@ __all__ = ["ImageClassifier", "ImageDataModule", "ResNet", "load"]
 
 # GPU numbers are those of nvidia-smi, in every process: Lightning sets this too, but after CUDA has numbered them.
 os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+# NVIDIA's containers set it: products of matrices would have 10 bits of the mantissa, also where precision=32.
+os.environ.pop("TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", None)
 
 # Imported when first asked for (PEP 562): torch takes seconds, and --help or a mistyped key must not wait for it.
 _HOMES = {

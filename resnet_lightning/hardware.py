@@ -13,6 +13,7 @@ import torch
 
 from resnet_lightning.config import SLOT, ConfigError, DeviceLost, DeviceMissing, device_count
 
+BF16_OF_AMD = ("gfx908", "gfx90a", "gfx94", "gfx95", "gfx11", "gfx12")  # MI100, MI200, MI300, MI350, RDNA 3 and 4
 LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
@@ -42,6 +43,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return said or (isinstance(error, Exception) and is_oom_error(error))
 
 
+def cuda_is_available() -> bool:
+    """Whether CUDA can be used. Where Lightning has been imported torch asks the driver only, which also counts GPUs
+    that this torch cannot use: the driver is too old for it, or a part of it is not loaded."""
+    asked = os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+    try:
+        return torch.cuda.is_available()
+    finally:
+        if asked is not None:
+            os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = asked
+
+
 def pick_accelerator(accelerator: str) -> str:
     """``cuda``, ``mps`` or ``cpu`` for what the user asked.
 
@@ -49,15 +61,16 @@ def pick_accelerator(accelerator: str) -> str:
         ConfigError: the machine has no such device.
         DeviceLost: the GPU that a launcher gave this job is gone.
     """
-    if SLOT in os.environ and accelerator in ("auto", "gpu", "cuda") and not torch.cuda.is_available():
+    has_cuda = cuda_is_available()
+    if SLOT in os.environ and accelerator in ("auto", "gpu", "cuda") and not has_cuda:
         gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
         raise DeviceLost(f"{os.environ[SLOT]} is gone: torch finds no GPU with CUDA_VISIBLE_DEVICES={gpu}.")
-    found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    found = "cuda" if has_cuda else "mps" if torch.backends.mps.is_available() else "cpu"
     if accelerator == "auto":
         return found
     if accelerator == "gpu":
         accelerator = found if found != "cpu" else "gpu"
-    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+    if accelerator in ("gpu", "cuda") and not has_cuda:
         raise DeviceMissing(
             f"accelerator={accelerator} is not possible: torch finds no GPU here. Use accelerator=cpu or auto."
         )
@@ -104,18 +117,31 @@ def processes(accelerator: str, devices: Any) -> int:
 
 
 def computes_in_bf16(kind: str, devices: Any = 1) -> bool:
-    """True where bfloat16 products run on units of their own: GPUs from Ampere on, CPUs with AMX or AVX512-BF16.
+    """True where bfloat16 products run on units of their own: GPUs from Ampere, CDNA and RDNA 3 on, CPUs with AMX or
+    AVX512-BF16.
 
     Args:
         devices: as in the settings; every one of them has to.
     """
     if kind == "cuda":
         numbers = devices if isinstance(devices, list) else range(processes(kind, devices))
-        return all(torch.cuda.get_device_capability(number)[0] >= 8 for number in numbers)
+        return all(map(gpu_computes_in_bf16, numbers))
     if kind == "cpu" and sys.platform == "linux":
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
         return "amx_bf16" in flags or "avx512_bf16" in flags
     return False
+
+
+def gpu_computes_in_bf16(number: int) -> bool:
+    if torch.version.hip:  # its capability is the number of the architecture, which says something else
+        return torch.cuda.get_device_properties(number).gcnArchName.startswith(BF16_OF_AMD)
+    return torch.cuda.get_device_capability(number)[0] >= 8
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Channels last; not on Apple's GPUs, where some versions of torch and macOS then compute wrong gradients of
+    BatchNorm (pytorch #175189)."""
+    return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def synchronize(device: torch.device) -> None:

@@ -57,7 +57,11 @@ def devices() -> list[str]:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     lines = [f"cpu {hardware.cpu_name()}, {cores} cores, precision auto = {hardware.pick_precision('auto', 'cpu')}"]
-    for number in range(torch.cuda.device_count()):
+    count = torch.cuda.device_count()
+    if count and not hardware.cuda_is_available():
+        lines.append(f"{count} GPU(s) that torch {torch.__version__} cannot use; nvidia-smi names the driver's CUDA")
+        count = 0
+    for number in range(count):
         facts = torch.cuda.get_device_properties(number)
         precision = hardware.pick_precision("auto", "cuda", [number])
         lines.append(f"cuda:{number} {facts.name}, {facts.total_memory / 2**30:.0f} GiB, precision auto = {precision}")

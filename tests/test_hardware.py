@@ -11,6 +11,7 @@ import torch
 
 from resnet_lightning import hardware, info
 from resnet_lightning.config import ConfigError, DeviceLost
+from resnet_lightning.sweep.slots import visible_gpus
 
 no_gpu = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
 
@@ -91,6 +92,41 @@ def test_auto_precision_is_one_that_every_chosen_gpu_computes_in(gpus):
     chosen = {"1": 1, "2": 2, "auto": "auto", "second": [1]}
     found = {name: hardware.pick_precision("auto", "cuda", devices) for name, devices in chosen.items()}
     assert found == {"1": "bf16", "2": "32", "auto": "32", "second": "32"}
+
+
+def test_auto_precision_of_amd_is_that_of_its_architecture(gpus, monkeypatch):
+    """The capability of gfx906 is (9, 0), that of gfx1030 is (10, 3); neither has units for bfloat16."""
+    gpus((9, 0), (10, 3), (9, 4), (11, 0))
+    names = ("gfx906:sramecc+:xnack-", "gfx1030", "gfx942:sramecc+:xnack-", "gfx1100")
+    monkeypatch.setattr(torch.version, "hip", "7.0")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(gcnArchName=names[number]))
+    found = [hardware.pick_precision("auto", "cuda", [number]) for number in range(4)]
+    assert found == ["32", "32", "bf16", "bf16"]
+
+
+def test_gpus_that_the_driver_counts_and_cuda_cannot_use_are_none(monkeypatch):
+    """As torch does it: by the driver where Lightning, or the user, has set the variable."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "PYTORCH_NVML_BASED_CUDA_CHECK" in os.environ)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    assert hardware.pick_accelerator("auto") == "cpu" and visible_gpus() == []
+    with pytest.raises(ConfigError, match="torch finds no GPU here"):
+        hardware.check_hardware("gpu", 1, "32")
+    assert any(line.startswith("2 GPU(s) that torch ") for line in info.devices())
+    assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
+
+
+def test_images_and_weights_are_channels_last_but_on_apples_gpus():
+    assert hardware.memory_format(torch.device("cuda", 1)) is torch.channels_last
+    assert hardware.memory_format(torch.device("mps")) is torch.contiguous_format
+
+
+def test_a_container_does_not_set_the_precision():
+    ask = "import os, resnet_lightning; print(os.environ.get('TORCH_ALLOW_TF32_CUBLAS_OVERRIDE'))"
+    environment = os.environ | {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}
+    done = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
 
 
 def test_info_names_the_precision_of_each_gpu(gpus, monkeypatch):

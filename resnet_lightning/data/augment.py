@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning.config import AugmentConfig
+from resnet_lightning.hardware import memory_format
 
 GREY = (0.2989, 0.587, 0.114)  # share of red, green, blue in the brightness (ITU-R BT.601, as in torchvision)
 CROP_RATIO = (3 / 4, 4 / 3)  # width / height of a random resized crop
@@ -76,7 +77,7 @@ class Augment:
             draws: (N, ``self.draws``) uniform numbers in [0, 1), on the same device.
 
         Returns:
-            (N, C, H, W) float32, channels last.
+            (N, C, H, W) float32, channels last (but on Apple's GPUs).
         """
         chosen = self.choose(draws)
         if self.config.rotation or self.config.random_resized_crop:
@@ -88,7 +89,7 @@ class Augment:
         pixels = self.colour(pixels, chosen)
         if "erasing" in chosen:
             pixels = self.erase(pixels, chosen["erasing"])
-        return pixels.contiguous(memory_format=torch.channels_last)
+        return pixels.contiguous(memory_format=memory_format(pixels.device))
 
     def choose(self, draws: Tensor) -> dict[str, Tensor]:
         """The numbers of every toggle that is on: angles in radians, factors, and in [0, 1) what is drawn otherwise."""
@@ -97,7 +98,7 @@ class Augment:
 
     def plain(self, images: Tensor) -> Tensor:
         """Only scale and normalise, for validation and test: (N, C, H, W) uint8 -> float32, channels last."""
-        return self.colour(images.float(), {}).contiguous(memory_format=torch.channels_last)
+        return self.colour(images.float(), {}).contiguous(memory_format=memory_format(images.device))
 
     def move(self, images: Tensor, chosen: dict[str, Tensor]) -> Tensor:
         """Crop and mirror (N, C, H, W) images; between whole pixels nothing has to be resampled."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from resnet_lightning.checks import WORDS, choose
 from resnet_lightning.data.loader import Batch
+from resnet_lightning.hardware import memory_format
 from resnet_lightning.presets import check_limit, preset
 from resnet_lightning.randomness import stream_seed
 from resnet_lightning.training.averaging import Following, follower_of
@@ -84,6 +85,7 @@ class ImageClassifier(LightningModule):
         self.epoch_lr = self.lr  # of the first step of the epoch
         self.schedule_epochs = schedule_epochs
         self.history: list[dict[str, Any]] = []  # a row an epoch; see close_epoch
+        self.epoch_closed = False  # whether the epoch that runs has its row
         self.test_sums: dict[str, Any] = {}  # of the last test
         self.test_predictions: list[Tensor] = []  # (n,) predicted classes of each test batch of this process
         self.tallies = nn.ModuleDict(
@@ -197,6 +199,8 @@ class ImageClassifier(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.history = json.loads(checkpoint["history"])
+        # inside an epoch (somebody else's checkpoint) Lightning does not call on_train_epoch_start again
+        self.epoch_closed = bool(self.history) and self.history[-1]["epoch"] == checkpoint["epoch"] + 1
 
     def _count(self, split: str, batch: Batch) -> Tensor:
         images, labels = batch[:2]
@@ -207,6 +211,8 @@ class ImageClassifier(LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # Lightning does not clip the gradients of a fused optimizer, on Apple's GPUs torch does not unscale them
         scaled_on_mps = self.device.type == "mps" and self.trainer.precision == "16-mixed"
+        if self.device.type == "mps":
+            self.network.to(memory_format=memory_format(self.device))
         fused = not (self.trainer.gradient_clip_val or scaled_on_mps)
         optimizer = build_optimizer(self.network, self.optimizer_options, self.lr, self.weight_decay, fused)
         scheduler = build_scheduler(optimizer, self.scheduler_options, *self.schedule_length())

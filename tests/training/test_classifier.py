@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -99,6 +100,16 @@ def test_several_validations_in_an_epoch_are_one_row_of_the_history(loader, trai
     trainer(max_epochs=2, val_check_interval=0.5).fit(ours, loader, loader)
     assert [row["epoch"] for row in ours.history] == [1, 2]
     assert all(row["train"]["images"] == row["val"]["images"] == STEPS * 8 for row in ours.history)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_somebody_elses_checkpoint_inside_an_epoch_can_be_gone_on_from(loader, trainer, tmp_path, validated):
+    options = {"max_epochs": 2, "val_check_interval": 0.5 if validated else 1.0}
+    saving = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=STEPS + STEPS // 2 + 1, save_top_k=-1)
+    trainer(**options, enable_checkpointing=True, callbacks=[saving]).fit(classifier(), loader, loader)
+    ours, (path,) = classifier(), tmp_path.iterdir()
+    trainer(**options).fit(ours, loader, loader, ckpt_path=path, weights_only=True)
+    assert [row["epoch"] for row in ours.history] == [1, 2]
 
 
 def test_an_epoch_without_a_validation_is_a_row_of_the_history(loader, trainer):

@@ -126,6 +126,7 @@ def test_what_is_scaled_on_an_apple_gpu_is_unscaled(network, monkeypatch, device
     monkeypatch.setattr(ImageClassifier, "device", torch.device(device))
     optimizer = ImageClassifier(network, 10, schedule_epochs=1).configure_optimizers()["optimizer"]
     assert bool(optimizer.defaults["fused"]) == fused
+    assert all(weights.is_contiguous() for weights in network.parameters())  # and not channels last, see memory_format
 
 
 @pytest.mark.parametrize("wrong", [{"tta": "Flip"}, {"ema": 1.0}, {"label_smoothing": -0.1}])
