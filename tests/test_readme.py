@@ -30,5 +30,5 @@ def test_readme_says_of_reliability_what_its_page_says():
     readme, page = ((ROOT / path).read_text(encoding="utf-8") for path in ("README.md", "docs/reliability.md"))
     faults = re.findall(r"^\| (\d+)\*? \|", page, re.MULTILINE)
     assert faults == [str(number) for number in range(1, 34)] and "Thirty-three faults" in readme
-    commands = re.findall(r"^python -m .*?(?=  #)", page, re.MULTILINE)
-    assert commands and all(command.strip() in readme for command in commands)
+    commands = re.findall(r"^python -m .*", page, re.MULTILINE)
+    assert commands and all(command in readme for command in commands)
