@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from resnet_lightning.compose import compose_all
-from resnet_lightning.config import ConfigError, plain_settings
+from resnet_lightning.config import ConfigError, config_hash, plain_settings
 from resnet_lightning.help import options
 from resnet_lightning.report.reference import add_reference, find_reference
 from resnet_lightning.reproduce.__main__ import chosen, main
@@ -51,10 +51,14 @@ def composed(*arguments: str) -> list[dict[str, Any]]:
     return [plain_settings(config) for _, config in jobs]
 
 
+def name_of(config: dict[str, Any]) -> str:
+    return f"batch-{config['batch']}_epochs-{config['epochs']}_{config_hash(config)}"
+
+
 def add_runs(sweep: Path, settings: list[dict[str, Any]]) -> None:
     """Finished runs of R4, with the page's figures of one; never trained."""
     for config in settings:
-        place = sweep / f"batch-{config['batch']}_epochs-{config['epochs']}"
+        place = sweep / name_of(config)
         overrides = {"batch": config["batch"], "epochs": config["epochs"]}
         run = write_run(place, 0.7, selection="test", **overrides)
         for name in ("best.ckpt", "predictions.png", "curves.png"):
@@ -67,6 +71,11 @@ def add_runs(sweep: Path, settings: list[dict[str, Any]]) -> None:
     add_reference(sweep, find_reference("r4_batch_epochs"))
 
 
+def folder_of(sweep: Path, batch: int, epochs: int) -> Path:
+    (folder,) = sweep.glob(f"batch-{batch}_epochs-{epochs}_*")
+    return folder
+
+
 FULL, SCALED = "r4_batch_epochs", "r4_batch_epochs_scale-0.1_epochs-0.5"
 PFLOP_AN_EPOCH = 6 * 1_297_829_888 * 50_000 / 1e15  # of ResNet-50 on 32x32 with the CIFAR stem
 COMMAND = "python -m resnet_lightning --multirun experiment=r4_batch_epochs"
@@ -77,7 +86,7 @@ def sweeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A full sweep of R4 of which two of five runs are done and one waits, and a scaled-down one of four."""
     folder = tmp_path_factory.mktemp("reports") / "multirun"
     add_runs(folder / FULL, composed()[:2])
-    write_plan(folder / FULL, {"waits": ["batch=64", "epochs=20"]})
+    write_plan(folder / FULL, {name_of(composed()[2]): ["batch=64", "epochs=20"]})
     add_runs(folder / SCALED, composed("scale=0.1", "epochs_scale=0.5")[:4])
     return folder
 
@@ -140,7 +149,7 @@ def test_a_run_on_another_machine_is_the_run_of_the_report(tmp_path):
 
 def test_a_run_whose_time_of_training_is_unknown_is_estimated_from_others(tmp_path):
     add_runs(tmp_path / SCALED, composed("scale=0.1", "epochs_scale=0.5"))
-    (path,) = (tmp_path / SCALED).glob("batch-64_epochs-10")
+    path = folder_of(tmp_path / SCALED, 64, 10)
     run = RunResult.read(path)
     run.train_seconds = None
     run.write(path)
@@ -157,7 +166,7 @@ def test_other_runs_in_the_folder_of_the_pages_are_left_alone(pages, tmp_path):
 
 def test_pages_stand_on_copies_without_checkpoints_and_can_be_made_from_them_again(pages, tmp_path):
     assert not list(pages.rglob("*.ckpt")) and not list(pages.rglob("*.html")) and not (pages / ".new").exists()
-    record = RunResult.read(pages / FULL / "batch-64_epochs-10")
+    record = RunResult.read(folder_of(pages / FULL, 64, 10))
     assert record.test["accuracy"] == 0.7 and record.config["data"]["root"] is None  # where the data lay is nobody's
     before = (pages / "r4.md").read_text()
     write_pages(tmp_path / "nothing", pages)
@@ -183,9 +192,9 @@ def test_what_a_sweep_that_went_on_left_takes_the_place_of_the_old(sweeps, pages
 def test_a_sweep_that_lost_runs_does_not_take_them_from_the_pages(sweeps, pages, tmp_path, capsys):
     copied = shutil.copytree(pages, tmp_path / "pages")
     folder = shutil.copytree(sweeps / FULL, tmp_path / "multirun" / FULL)
-    shutil.rmtree(folder / "batch-64_epochs-10")
+    shutil.rmtree(folder_of(folder, 64, 10))
     write_pages(tmp_path / "multirun", copied)
-    assert (copied / FULL / "batch-64_epochs-10" / "result.json").exists()
+    assert (folder_of(copied / FULL, 64, 10) / "result.json").exists()
     said = f"{copied / FULL} stays as it is: it has 1 finished run that {folder} has not."
     assert said in capsys.readouterr().out and (copied / "r4.md").read_text() == (pages / "r4.md").read_text()
 
