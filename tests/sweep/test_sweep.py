@@ -149,6 +149,7 @@ def test_ctrl_c_twice_ends_at_once(sweep):
     assert not alive(job)
 
 
+@pytest.mark.slow
 def test_ctrl_c_of_a_terminal_before_the_first_job_starts_none(sweep):
     """The terminal sends it to the whole process group, of which is what starts the jobs, still busy with importing."""
     process = sweep.start("lr=0.1,0.2,0.3", "launcher.devices=[0,1,2]")
