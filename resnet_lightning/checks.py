@@ -157,7 +157,8 @@ LIMITS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-NEEDED = {"optimizer": ("algorithm", "lr", "weight_decay"), "scheduler": ("warmup",)}  # in a file of one's own too
+# in a file, or a dictionary, of one's own too
+NEEDED = {"optimizer": ("algorithm", "lr", "weight_decay"), "scheduler": ("name", "warmup")}
 
 
 def check(config: Config) -> None:
@@ -194,12 +195,16 @@ def check_keys(group: str, settings: dict[str, Any], extra_allowed: bool) -> Non
     """Compare the keys of an optimizer or a schedule with those of its file."""
     choose(f"{group}.name", settings.get("name"), [path.stem for path in (conf_folder() / group).glob("*.yaml")])
     known = cast(DictConfig, OmegaConf.load(conf_folder() / group / f"{settings['name']}.yaml"))
-    for key in (*NEEDED[group], *map(str, known)):
-        if key not in settings:
-            raise ConfigError(f"{group}.{key} is missing.")
+    check_needed(group, settings, *map(str, known))
     for key in settings:
         if key not in known and not extra_allowed:
             raise ConfigError(f"{group}.{key} is no setting of {group}={settings['name']}.")
+
+
+def check_needed(group: str, settings: dict[str, Any], *more: str) -> None:
+    for key in (*NEEDED[group], *more):
+        if key not in settings:
+            raise ConfigError(f"{group}.{key} is missing.")
 
 
 def check_model(config: Config) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from resnet_lightning.checks import choose, nearest, require
@@ -62,7 +63,7 @@ def parse(argv: Sequence[str], kind: type[T], groups: Sequence[str] = ()) -> tup
     arguments = Arguments([], [])
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for text in argv:
-        match = KEY.match(text)
+        match = None if Path(text).exists() else KEY.match(text)  # a picture may be called epoch=3.png
         if text.startswith("-") and text != "-":
             raise ConfigError(f"There is no option {text}: settings are written key=value. All of them: --help")
         if match is None:
@@ -79,7 +80,9 @@ def parse(argv: Sequence[str], kind: type[T], groups: Sequence[str] = ()) -> tup
 
 
 def value_of(field: Any, hint: Any, text: str) -> Any:
-    if hint is int:
+    if text == "null" and field.default is None:
+        return None
+    if hint in (int, int | None):
         least = field.metadata["least"] or 0
         require(field.name, text, text.isdecimal() and int(text) >= least, f"a whole number from {least}")
         return int(text)

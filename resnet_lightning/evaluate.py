@@ -37,7 +37,7 @@ class EvaluateOptions:
     )
     precision: str = option("auto", "auto = that of the run where the hardware computes in it", PRECISIONS)
     accelerator: str = option("auto", "where it is computed", ACCELERATORS)
-    batch: int = option(500, "images at a time", least=1)
+    batch: int | None = option(None, "images at a time; null = as the run did, at most 500", least=1)
 
 
 def work(argv: list[str]) -> int:

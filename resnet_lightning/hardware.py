@@ -20,12 +20,18 @@ LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "1
 @contextmanager
 def float32_throughout() -> Iterator[None]:
     """Convolutions on GPUs multiply as a run of ``precision=32`` does, not with 10 bits of the mantissa (TF32)."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    part: Any = torch.backends.cudnn
+    name, exact = "allow_tf32", False
+    try:
+        before = part.allow_tf32
+    except RuntimeError:  # somebody has set convolutions on their own: torch then refuses to tell the whole
+        part, name, exact = part.conv, "fp32_precision", "ieee"
+        before = part.fp32_precision
+    setattr(part, name, exact)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        setattr(part, name, before)
 
 
 def is_first_process() -> bool:

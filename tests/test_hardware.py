@@ -122,6 +122,20 @@ def test_images_and_weights_are_channels_last_but_on_apples_gpus():
     assert hardware.memory_format(torch.device("mps")) is torch.contiguous_format
 
 
+@pytest.mark.parametrize("chosen", ["ieee", "tf32"])
+def test_products_are_float32_whatever_the_user_has_set(chosen):
+    """With torch's newer switches, on which it may refuse to tell ``cudnn.allow_tf32``."""
+    program = (
+        "import torch; from resnet_lightning import hardware; conv = torch.backends.cudnn.conv\n"
+        f"conv.fp32_precision = '{chosen}'\n"
+        "with hardware.float32_throughout(): print(conv.fp32_precision)\n"
+        "print(conv.fp32_precision)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    inside, after = done.stdout.split()
+    assert inside in ("ieee", "none") and after == chosen
+
+
 def test_a_container_does_not_set_the_precision():
     ask = "import os, resnet_lightning; print(os.environ.get('TORCH_ALLOW_TF32_CUBLAS_OVERRIDE'))"
     environment = os.environ | {"TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1"}

@@ -16,6 +16,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from resnet_lightning.files import atomic_write
+from resnet_lightning.fonts import NAMES
 from resnet_lightning.report import curves, heatmaps, scatter
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import scaled_down
@@ -24,6 +25,7 @@ from resnet_lightning.text import file_error
 
 log = logging.getLogger(__name__)
 STYLE: dict[Any, Any] = {
+    **NAMES,
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -36,7 +38,6 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.08,
     "hatch.color": "#999999",
     "hatch.linewidth": 0.6,
-    "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.hashsalt": "comparison",  # the same numbers give the same file
 }
 OURS = re.compile(r"(learning_curves|heatmap_.+|main_effects|accuracy_vs_time|per_class_accuracy)\.(png|svg)")

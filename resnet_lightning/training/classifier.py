@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from resnet_lightning.checks import WORDS, choose
+from resnet_lightning.checks import WORDS, check_needed, choose
 from resnet_lightning.data.loader import Batch
 from resnet_lightning.hardware import memory_format
 from resnet_lightning.presets import check_limit, preset
@@ -43,7 +43,8 @@ class ImageClassifier(LightningModule):
         label_smoothing: share of the target spread over all classes, in training only.
         ema: decay a step of the moving average of the weights that is evaluated; 0 evaluates the weights themselves.
         tta: ``flip`` evaluates the mean of the logits of an image and its mirror image, ``none`` the image.
-        seed: of dropout.
+        seed: of dropout: torch's generator is set by it at the start of each epoch, on which the order of somebody
+            else's loader may depend as well. None leaves the generator alone.
         compiled: run the network through ``torch.compile``.
         schedule_epochs: length of the schedule; fewer epochs of training go through it faster. None = those trained.
 
@@ -62,7 +63,7 @@ class ImageClassifier(LightningModule):
         label_smoothing: float = 0.0,
         ema: float = 0.0,
         tta: str = "none",
-        seed: int = 0,
+        seed: int | None = None,
         compiled: bool = False,
         schedule_epochs: int | None = None,
     ) -> None:
@@ -72,8 +73,8 @@ class ImageClassifier(LightningModule):
         self.ema, self.tta = ema, tta
         if compiled:
             self.network.compile()
-        self.optimizer_options = preset("optimizer", optimizer) if isinstance(optimizer, str) else optimizer
-        self.scheduler_options = preset("scheduler", scheduler) if isinstance(scheduler, str) else scheduler
+        self.optimizer_options = options_of("optimizer", optimizer, lr=lr, weight_decay=weight_decay)
+        self.scheduler_options = options_of("scheduler", scheduler)
         self.lr = float(self.optimizer_options["lr"] if lr is None else lr)
         self.weight_decay = float(self.optimizer_options["weight_decay"] if weight_decay is None else weight_decay)
         self.label_smoothing, self.seed = label_smoothing, seed
@@ -128,7 +129,8 @@ class ImageClassifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.tally("train").reset()
-        torch.manual_seed(stream_seed(self.seed, self.current_epoch, f"dropout of process {self.global_rank}"))
+        if self.seed is not None:
+            torch.manual_seed(stream_seed(self.seed, self.current_epoch, f"dropout of process {self.global_rank}"))
         self.epoch_lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.epoch_closed = False
 
@@ -181,6 +183,10 @@ class ImageClassifier(LightningModule):
         self.history.append({**head, "train": train, "val": val, "train_eval": train_eval})
         self.log_dict(metrics_of({"train": train, "val": val}))
 
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Logits (N, num_classes) as the test counts them, of (images, labels) or of images alone."""
+        return self.evaluate(batch[0] if isinstance(batch, (tuple, list)) else batch)
+
     def on_test_epoch_start(self) -> None:
         self.tally("test").reset()
         self.test_predictions.clear()
@@ -229,6 +235,19 @@ class ImageClassifier(LightningModule):
         batches = trainer.num_training_batches
         per_epoch = math.ceil(batches / trainer.accumulate_grad_batches) if math.isfinite(batches) else steps
         return per_epoch, steps / per_epoch
+
+
+def options_of(group: str, asked: str | dict[str, Any], **given: Any) -> dict[str, Any]:
+    """The keys of a file of ``conf/``, or those of a dictionary and what else is ``given``.
+
+    Raises:
+        ConfigError: there is no such file, or a key is missing.
+    """
+    if isinstance(asked, str):
+        return preset(group, asked)
+    options = {key: value for key, value in given.items() if value is not None} | asked
+    check_needed(group, options)
+    return options
 
 
 def metrics_of(sums: dict[str, dict[str, Any]]) -> dict[str, float]:

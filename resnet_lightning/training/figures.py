@@ -1,12 +1,14 @@
 """The three pictures of a run: learning curves, confusion matrix, predictions on test images."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
-matplotlib.use("Agg")
+if "matplotlib.pyplot" not in sys.modules:  # else somebody shows figures, in a notebook
+    matplotlib.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from resnet_lightning.data.cache import ImageSet
 from resnet_lightning.files import atomic_write
+from resnet_lightning.fonts import NAMES
 
 TRAIN_COLOUR, EVAL_COLOUR, WRONG_COLOUR = "#4878a8", "#d1605e", "#c0392b"
 CURVES = (  # split, label ("" for the images that select), colour, line
@@ -26,6 +29,7 @@ CURVES = (  # split, label ("" for the images that select), colour, line
     ("val", "", EVAL_COLOUR, "-"),
 )
 STYLE: dict[Any, Any] = {
+    **NAMES,
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -33,7 +37,6 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#e5e5e5",
     "figure.constrained_layout.h_pad": 0.08,  # inches
     "figure.constrained_layout.w_pad": 0.08,
-    "text.parse_math": False,  # a dollar in a name is a dollar
 }
 COLUMNS, ROWS = 8, 2  # of each half of predictions.png
 COLUMN, ROW, HEADING, IMAGE = 1.25, 1.6, 0.3, 1.1  # inches: a cell, a line of text, the side of an image
@@ -131,7 +134,7 @@ def draw_predictions(
         halves.append((f"the first {min(count, len(wrong))} of {wrong_count:,} wrong ones", wrong[:count].tolist()))
     heights = [HEADING + -(-len(chosen) // COLUMNS) * ROW for _, chosen in halves]
     width, height = COLUMNS * COLUMN, HEADING + sum(heights)
-    with plt.rc_context({"text.parse_math": False}):
+    with plt.rc_context(NAMES):
         figure = plt.figure(figsize=(width, height))
         page = figure.add_axes((0, 0, 1, 1), autoscale_on=False, xlim=(0, width), ylim=(height, 0))
         page.axis("off")

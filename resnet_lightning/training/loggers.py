@@ -8,6 +8,7 @@ import math
 import netrc
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +64,8 @@ class WandB:
     def __init__(self, folder: Path, settings: dict[str, Any], group: str) -> None:
         import wandb
 
-        if not has_key():
+        if not has_key() and "WANDB_MODE" not in os.environ:
+            log.info("wandb: there is no login, so the run is kept in its folder, for wandb sync")
             os.environ.setdefault("WANDB_MODE", "offline")
         os.environ.setdefault("WANDB_SILENT", "true")
         project = os.environ.get("WANDB_PROJECT", "resnet_lightning")
@@ -81,10 +83,13 @@ def has_key() -> bool:
     """Whether ``wandb login`` has been done, or WANDB_API_KEY set."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+    places = [Path(os.environ["NETRC"])] if os.environ.get("NETRC") else []
+    places += [Path.home() / name for name in (".netrc", "_netrc")]  # where wandb itself looks
+    for path in places:
+        with suppress(OSError, netrc.NetrcParseError):
+            if netrc.netrc(path).authenticators("api.wandb.ai") is not None:
+                return True
+    return False
 
 
 class MLflow:
@@ -96,12 +101,23 @@ class MLflow:
 
         store = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlruns").absolute().as_uri()
         self.client = MlflowClient(store)
-        found = self.client.get_experiment_by_name("resnet_lightning")
-        experiment = found.experiment_id if found else self.client.create_experiment("resnet_lightning")
+        experiment = self._experiment("resnet_lightning")
         tags = {"mlflow.runName": folder.name, "group": group}
         self.run_id = self.client.create_run(experiment, tags=tags).info.run_id
         for key, value in settings.items():
             self.client.log_param(self.run_id, key, value)
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        if (found := self.client.get_experiment_by_name(name)) is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self.client.create_experiment(name))
+        except MlflowException:  # another job of the sweep was faster
+            if (found := self.client.get_experiment_by_name(name)) is None:
+                raise
+            return str(found.experiment_id)
 
     def scalars(self, metrics: dict[str, float], epoch: int, moment: float | None = None) -> None:
         for name, value in metrics.items():

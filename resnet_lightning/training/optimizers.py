@@ -39,7 +39,8 @@ def check_options(options: dict[str, Any]) -> None:
     try:
         build_optimizer(nn.Linear(1, 1), options, 0.1, 0.0)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"optimizer={options['name']} is not possible with these options: {error}.") from error
+        name = options.get("name", options["algorithm"])
+        raise ConfigError(f"optimizer={name} is not possible with these options: {error}.") from error
 
 
 def build_optimizer(

@@ -48,8 +48,8 @@ def evaluate(run: str | Path, options: "EvaluateOptions", overrides: Sequence[st
     precision = pick_precision(options.precision, trained)
     subject = read_subject(trained, options.split, overrides)
     tta = trained.config.tta if options.tta == "run" else options.tta
-    probabilities = predict(trained, subject, options.batch, tta, precision)
-    facts = measure(probabilities, subject.labels, trained.classes)
+    logits = predict(trained, subject, options.batch or trained.batch, tta, precision)
+    probabilities, facts = logits.softmax(dim=1), measure(logits, subject.labels, trained.classes)
     record = {
         "run": str(trained.folder),
         "data": subject.name,
@@ -139,7 +139,7 @@ def place_of(record: dict[str, Any], folder: Path) -> Path:
 
 @torch.inference_mode()
 def predict(trained: Trained, subject: Subject, batch: int, tta: str, precision: str) -> Tensor:
-    """(N, classes) float32 probabilities on the CPU; ``tta=flip`` takes the mean logits of image and mirror image."""
+    """(N, classes) float32 logits on the CPU; with ``tta=flip`` the mean of those of image and mirror image."""
     from tqdm import tqdm
 
     preprocessing, device = trained.augment, trained.device
@@ -149,7 +149,7 @@ def predict(trained: Trained, subject: Subject, batch: int, tta: str, precision:
     autocast = torch.autocast(device.type, TYPES.get(precision), enabled=precision in TYPES)
     found = []
     for part in tqdm(list(batches(len(subject.labels), batch)), unit="batch", leave=False, disable=None):
-        images = subject.images[part].to(device)
+        images = subject.images.batch(part).to(device)
         if subject.augment is None:
             pixels = preprocessing.plain(images)
         else:
@@ -159,22 +159,21 @@ def predict(trained: Trained, subject: Subject, batch: int, tta: str, precision:
         # the network alone: the matrices of the augmentation are float32 in a run too
         with hardware.float32_throughout(), autocast:
             logits = torch.stack([trained.network(view).float() for view in views]).mean(dim=0)
-        found.append(logits.softmax(dim=1).cpu())
+        found.append(logits.cpu())
     return torch.cat(found)
 
 
-def measure(probabilities: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Any]:
+def measure(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Any]:
     """The numbers of an evaluation.
 
     Args:
-        probabilities: (N, classes).
+        logits: (N, classes).
         labels: (N,) class numbers.
     """
-    logs = probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
     tally = Tally(len(classes))
-    tally.add(F.nll_loss(logs, labels), logs, labels)
+    tally.add(F.cross_entropy(logits, labels), logits, labels)
     sums = tally.total()
-    confidence, predicted = probabilities.max(dim=1)
+    confidence, predicted = logits.softmax(dim=1).max(dim=1)
     bins = reliability(confidence.numpy(), (predicted == labels).numpy())
     correct = int((predicted == labels).sum())
     per_class = tally.confusion.sum(dim=1).tolist()

@@ -1,19 +1,22 @@
 """Maps of one image: Grad-CAM (Selvaraju et al. 2016, arXiv:1610.02391) and occlusion (Zeiler and Fergus 2013,
 arXiv:1311.2901), both by captum."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 
-matplotlib.use("Agg")
+if "matplotlib.pyplot" not in sys.modules:  # else somebody shows figures, in a notebook
+    matplotlib.use("Agg")
 
 import torch
 from matplotlib import pyplot as plt
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_lightning.checks import choose
+from resnet_lightning.checks import choose, require
+from resnet_lightning.fonts import NAMES
 from resnet_lightning.text import percent
 from resnet_lightning.training.figures import save
 from resnet_lightning.use.images import read_images
@@ -46,6 +49,8 @@ def explain(run: str | Path, image: str | Path, options: "ExplainOptions") -> st
         ConfigError: there is no such run or class.
         DataError: the image cannot be read.
     """
+    if options.out is not None:
+        check_out(Path(options.out), Path(image))
     trained = load(run)
     if options.label is not None:
         choose("label", options.label, trained.classes)
@@ -58,12 +63,21 @@ def explain(run: str | Path, image: str | Path, options: "ExplainOptions") -> st
     found = [explain_class(trained, images, label, float(probabilities[label])) for label in labels]
     path = Path(options.out) if options.out else free_path(trained.folder / "explain", Path(image).stem)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context({"text.parse_math": False}):  # a dollar in a name is a dollar
+    with plt.rc_context(NAMES):
         draw(trained, images[0], found, options.label, path)
     lines = [trained.why] if trained.why else []
     lines += [f"{trained.classes[part.label]}  {percent(part.probability)}" for part in found]
     lines += ["The image was dark on light and inverted (invert=false leaves it as it is)."] if inverted else []
     return "\n".join([*lines, str(path)])
+
+
+def check_out(path: Path, image: Path) -> None:
+    """
+    Raises:
+        ConfigError: the figure would be no .png, or take the place of the image.
+    """
+    require("out", path, path.suffix.lower() == ".png", "a .png")
+    require("out", path, path.resolve() != image.resolve(), "another file than the image itself")
 
 
 def free_path(folder: Path, stem: str) -> Path:

@@ -218,8 +218,8 @@ class Check(NamedTuple):
 @torch.inference_mode()
 def compare(trained: Trained, predict: Predict, images: Tensor) -> Check:
     """Compare on (N, C, H, W) uint8 images, in batches of unequal sizes."""
-    expected = trained.probabilities(images)
-    found = torch.cat([predict(images[part].contiguous()).detach() for part in batches(len(images), 333)])
+    expected, size = trained.probabilities(images), min(333, trained.batch)
+    found = torch.cat([predict(images[part].contiguous()).detach() for part in batches(len(images), size)])
     difference = float((found - expected).abs().max())
     if not difference < float("inf"):
         difference = float("inf")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,25 @@ def image_files(places: Sequence[str]) -> list[Path]:
     if not files:
         raise ConfigError(f"There is no image in {', '.join(places)}: looked for {', '.join(sorted(IMAGE_ENDINGS))}.")
     return files
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Some of many images, which stay where they are (a file in memory) until a batch of them is asked for.
+
+    Attributes:
+        images: (M, 1 or 3, H, W) uint8.
+        index: (N,) which of them.
+        channels: that ``chosen[0:8]`` shall have.
+    """
+
+    images: Tensor
+    index: Tensor
+    channels: int
+
+    def batch(self, part: slice) -> Tensor:
+        """(n, channels, H, W) uint8."""
+        return to_channels(self.images[self.index[part]], self.channels)
 
 
 def to_channels(images: Tensor, channels: int) -> Tensor:

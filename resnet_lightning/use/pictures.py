@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 from torch import Tensor
 
+from resnet_lightning.fonts import NAMES
 from resnet_lightning.text import percent
 from resnet_lightning.training.figures import EVAL_COLOUR, STYLE, TRAIN_COLOUR, save
 from resnet_lightning.use.subject import Subject
@@ -53,7 +54,7 @@ def draw_mistakes(subject: Subject, probabilities: Tensor, classes: Sequence[str
     wrong = (predicted != subject.labels).nonzero()[:, 0]
     order = wrong[confidence[wrong].argsort(descending=True, stable=True)][: COLUMNS * ROWS].tolist()
     rows = max(1, -(-len(order) // COLUMNS))
-    with plt.rc_context({"font.size": 9, "text.parse_math": False}):
+    with plt.rc_context({"font.size": 9, **NAMES}):
         figure, cells = plt.subplots(
             rows, COLUMNS, figsize=(COLUMNS * 1.25, rows * 1.75 + 0.7), squeeze=False, layout="constrained"
         )
@@ -62,7 +63,7 @@ def draw_mistakes(subject: Subject, probabilities: Tensor, classes: Sequence[str
         for cell in cells.flatten():
             cell.axis("off")
         for cell, number in zip(cells.flatten(), order, strict=False):
-            pixels = subject.images[number].permute(1, 2, 0).numpy()
+            pixels = subject.images.batch(slice(number, number + 1))[0].permute(1, 2, 0).numpy()
             cell.imshow(pixels, cmap="gray" if pixels.shape[2] == 1 else None, vmin=0, vmax=255)
             names = f"{classes[int(subject.labels[number])]} → {classes[int(predicted[number])]}"
             cell.set_title(f"{names}\n{percent(float(confidence[number]))}", fontsize=8)

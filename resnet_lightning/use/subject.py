@@ -17,7 +17,7 @@ from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.data.folder import decode, images_below, labelled_files
 from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES
 from resnet_lightning.overrides import parse
-from resnet_lightning.use.images import to_channels
+from resnet_lightning.use.images import Chosen
 from resnet_lightning.use.trained import Trained
 
 OF_THE_NETWORK = {"augment.normalize", "data.mean", "data.std"}
@@ -28,7 +28,7 @@ class Subject(NamedTuple):
     """Images to evaluate on.
 
     Attributes:
-        images: (N, C, H, W) uint8, with the channels of the network.
+        images: N of them, with the channels of the network.
         labels: (N,) numbers of the network's classes.
         name: of the data set, of a folder with its own name.
         augment: None where the images are taken as they are.
@@ -37,7 +37,7 @@ class Subject(NamedTuple):
         data: where they are from.
     """
 
-    images: Tensor
+    images: Chosen
     labels: Tensor
     name: str
     augment: AugmentConfig | None
@@ -70,12 +70,13 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
         augment = replace(settings.augment, normalize=trained.config.augment.normalize)
     if data.name == "folder" and not (Path(data.root) / "train").is_dir():
         images, labels, classes = read_bare_folder(data, split)
+        index = torch.arange(len(labels))
     else:
-        images, labels, classes = read_split(data, settings, split, scale)
+        images, labels, index, classes = read_split(data, settings, split, scale)
     numbers = match_classes(classes, trained.classes)
     name = f"folder {'/'.join(Path(data.root).resolve().parts[-2:])}" if data.name == "folder" else data.name
-    images = to_channels(images, trained.image_shape[0])
-    return Subject(images, numbers[labels], name, augment, own and (changed or not others), changed, data)
+    chosen = Chosen(images, index, trained.image_shape[0])
+    return Subject(chosen, numbers[labels], name, augment, own and (changed or not others), changed, data)
 
 
 def refuse_several(overrides: Sequence[str]) -> None:
@@ -115,15 +116,21 @@ def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfi
     return replace(of_run, **changes)
 
 
-def read_split(data: DataConfig, settings: Config, split: str, scale: float) -> tuple[Tensor, Tensor, list[str]]:
-    """(N, C, H, W) uint8 images, (N,) labels and classes of one split: those of a run with these data and ``scale``."""
+def read_split(
+    data: DataConfig, settings: Config, split: str, scale: float
+) -> tuple[Tensor, Tensor, Tensor, list[str]]:
+    """One split of a run with these data and ``scale``.
+
+    Returns:
+        (M, C, H, W) uint8 images, (N,) labels and positions of those of the split, and the classes.
+    """
     module = ImageDataModule(data, settings.augment, settings.batch, settings.eval_batch, settings.seed, scale)
     module.setup()
     if split == "val" and module.selection == "test":
         raise ConfigError("split=val is not possible: data.val_size=0 holds no validation images out.")
     part = module.data.test if split == "test" else module.data.train
     index = {"test": module.test_index, "val": module.val_index, "train": module.train_index}[split]
-    return part.images[index], part.labels[index], module.classes
+    return part.images, part.labels[index], index, module.classes
 
 
 def read_bare_folder(data: DataConfig, split: str) -> tuple[Tensor, Tensor, list[str]]:

@@ -23,7 +23,8 @@ from resnet_lightning.result import FILE_NAME, RunResult
 from resnet_lightning.training.checkpoint import load_best
 from resnet_lightning.use.find import WEIGHTS, find_run
 
-BATCH = 500  # images at a time
+BATCH = 500  # images at a time, if the run took as many
+CHUNK = 256  # image files read at a time
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,16 @@ class Trained:
     def device(self) -> torch.device:
         return self.network.fc.weight.device
 
+    @property
+    def batch(self) -> int:
+        """How many images fit into memory at a time: what the run took, if it was not more than we need."""
+        return min(BATCH, self.config.eval_batch)
+
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Map (N, C, H, W) uint8 images, in batches, to (N, classes) float32 logits on the CPU."""
         with float32_throughout():
-            pixels = (self.augment.plain(part.to(self.device)) for part in images.split(BATCH))
+            pixels = (self.augment.plain(part.to(self.device)) for part in images.split(self.batch))
             parts = [self.network(batch).float().cpu() for batch in pixels]
         return torch.cat(parts) if parts else torch.empty(0, len(self.classes))
 
@@ -70,8 +76,11 @@ class Trained:
         """
         from resnet_lightning.use.images import read_images
 
-        images, _ = read_images(list(map(Path, paths)), self.image_shape, invert=self.inverts)
-        return [self.classes[label] for label in self.logits(images).argmax(dim=1).tolist()]
+        found: list[str] = []
+        for part in batches(len(paths), CHUNK):
+            images, _ = read_images(list(map(Path, paths[part])), self.image_shape, invert=self.inverts)
+            found += [self.classes[label] for label in self.logits(images).argmax(dim=1).tolist()]
+        return found
 
     @property
     def inverts(self) -> str:
@@ -133,5 +142,5 @@ def data_facts(result: RunResult, folder: Path) -> tuple[list[str], tuple[int, i
         raise DataError(f"{folder / FILE_NAME} does not say what the run was trained on: {error}.") from error
 
 
-def batches(count: int, size: int = BATCH) -> Iterator[slice]:
+def batches(count: int, size: int) -> Iterator[slice]:
     return (slice(start, start + size) for start in range(0, count, size))

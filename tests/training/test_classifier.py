@@ -3,11 +3,12 @@
 import pytest
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from resnet_lightning import ImageClassifier, ImageDataModule, ResNet
+from resnet_lightning.config import ConfigError
 from resnet_lightning.data.loader import Loader
 from resnet_lightning.training.averaging import Following
 
@@ -118,6 +119,54 @@ def test_an_epoch_without_a_validation_is_a_row_of_the_history(loader, trainer):
         trainer(max_epochs=3, check_val_every_n_epoch=2).fit(ours, loader, loader)
         assert [row["epoch"] for row in ours.history] == [1, 2, 3] * (again + 1)
     assert [bool(row["val"]) for row in ours.history[:3]] == [False, True, False]
+
+
+def test_predictions_are_those_that_the_test_counts(loader, trainer):
+    ours, plain = classifier(ema=0.5, tta="flip"), trainer()
+    plain.fit(ours, loader)
+    plain.test(ours, loader, verbose=False)
+    found = torch.cat(plain.predict(ours, loader))
+    share = (found.argmax(dim=1) == loader.dataset.tensors[1]).double().mean()
+    assert float(share) == pytest.approx(ours.test_sums["accuracy"])
+    assert torch.equal(found[:8], plain.predict(ours, DataLoader(loader.dataset.tensors[0], batch_size=8))[0])
+    with torch.no_grad():
+        assert not torch.allclose(found[:8], ours.eval()(loader.dataset.tensors[0][:8]))
+
+
+@pytest.mark.parametrize(("seed", "same"), [(None, False), (3, True)])
+def test_without_a_seed_the_order_of_somebody_elses_loader_is_theirs(loader, trainer, seed, same):
+    def order(own: int) -> list[float]:
+        seen = []
+        ours, shuffled = classifier(seed=seed), DataLoader(loader.dataset, batch_size=8, shuffle=True)
+        torch.manual_seed(own)
+        first = LambdaCallback(on_train_batch_start=lambda *given: seen.append(float(given[2][0][0, 0, 0, 0])))
+        trainer(callbacks=[first]).fit(ours, shuffled)
+        return seen
+
+    assert (order(1) == order(2)) is same
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"optimizer": {"algorithm": "Adam", "lr": 1e-3}}, r"^optimizer\.weight_decay is missing\.$"),
+        (
+            {"optimizer": {"algorithm": "Adam", "lr": 1, "weight_decay": 0, "betas": [2, 3]}},
+            "^optimizer=Adam is not poss",
+        ),
+        ({"scheduler": {"name": "cosine"}}, r"^scheduler\.warmup is missing\.$"),
+        ({"scheduler": {"warmup": 1}}, r"^scheduler\.name is missing\.$"),
+    ],
+)
+def test_what_a_dictionary_lacks_is_one_sentence(options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        ImageClassifier(classifier().network, 2, **options)
+
+
+def test_what_is_given_need_not_be_in_the_dictionary(loader, trainer):
+    ours = ImageClassifier(classifier().network, 2, {"algorithm": "Adam"}, lr=0.01, weight_decay=0.0)
+    trainer().fit(ours, loader)
+    assert ours.history
 
 
 def test_nothing_holds_the_networks_where_they_were_trained(loader, trainer):

@@ -1,10 +1,13 @@
 """The pictures of a run, of classes whatever they are called, and of more images than fit into memory."""
 
+from types import SimpleNamespace
+
 import torch
 from PIL import Image
 
+from resnet_lightning import fonts
 from resnet_lightning.data.cache import ImageSet
-from resnet_lightning.training.figures import draw_confusion, draw_predictions
+from resnet_lightning.training.figures import STYLE, draw_confusion, draw_predictions
 
 CLASSES = ["$10_$20", "a"]
 
@@ -23,6 +26,13 @@ class OnDisk:
 def test_a_class_may_have_any_name(tmp_path):
     draw_confusion([[3, 1], [0, 2]], CLASSES, "$1_$2", tmp_path / "confusion.png")
     assert Image.open(tmp_path / "confusion.png").size > (100, 100)
+
+
+def test_a_class_may_have_a_name_in_any_script_that_has_a_font(monkeypatch):
+    named = ("Noto Sans CJK SC", "Comic Sans", "DejaVu Sans")
+    monkeypatch.setattr(fonts.font_manager.fontManager, "ttflist", [SimpleNamespace(name=name) for name in named])
+    assert fonts.families() == ["DejaVu Sans", "Noto Sans CJK SC"]
+    assert STYLE["font.family"][0] == "DejaVu Sans"
 
 
 def test_only_what_is_drawn_is_read(tmp_path):

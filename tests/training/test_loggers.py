@@ -2,13 +2,15 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import ClassVar
 
 import pytest
 
 from resnet_lightning.config import ConfigError
-from resnet_lightning.training.loggers import Loggers
+from resnet_lightning.training.loggers import Loggers, MLflow, has_key
 from tests.conftest import TINY
 from tests.forked import run_module
 
@@ -49,6 +51,46 @@ def test_wandb_is_offline_without_a_key(tmp_path, data_root):
     _, folder = train(tmp_path, data_root, "logger=wandb")
     (place,) = (folder / "wandb").glob("offline-run-*")
     assert list(place.glob("*.wandb")) and not list(folder.glob("events*"))
+
+
+@pytest.mark.parametrize("name", [".netrc", "_netrc", "elsewhere"])
+def test_a_login_of_wandb_is_found_where_it_is_kept(tmp_path, monkeypatch, name):
+    for key in ("WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert not has_key()
+    (tmp_path / name).write_text("machine api.wandb.ai login user password 1234\n")
+    if name == "elsewhere":
+        monkeypatch.setenv("NETRC", str(tmp_path / name))
+    assert has_key()
+
+
+def test_jobs_that_make_the_experiment_of_mlflow_at_the_same_time_share_it(tmp_path, monkeypatch):
+    class Taken(Exception):
+        pass
+
+    class Client:
+        """Of a server on which another job makes the experiment between the question and our attempt."""
+
+        asked = 0
+
+        def __init__(self, store: str) -> None: ...
+
+        def get_experiment_by_name(self, name):
+            Client.asked += 1
+            return SimpleNamespace(experiment_id=7) if Client.asked > 1 else None
+
+        def create_experiment(self, name):
+            raise Taken
+
+        def create_run(self, experiment, tags):
+            return SimpleNamespace(info=SimpleNamespace(run_id=f"run of {experiment}"))
+
+    for name, parts in (("", {}), (".tracking", {"MlflowClient": Client}), (".exceptions", {"MlflowException": Taken})):
+        module = ModuleType(f"mlflow{name}")
+        vars(module).update(parts)
+        monkeypatch.setitem(sys.modules, f"mlflow{name}", module)
+    assert MLflow(tmp_path, {}, "group").run_id == "run of 7"
 
 
 def test_logger_that_fails_does_not_cost_the_run(caplog):

@@ -16,6 +16,7 @@ from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.result import RunResult
 from resnet_lightning.run import run as train
 from resnet_lightning.use.calibration import expected_calibration_error, reliability, wilson
+from resnet_lightning.use.evaluation import measure
 from resnet_lightning.use.subject import read_subject
 from resnet_lightning.use.trained import load
 from tests.conftest import TINY
@@ -139,6 +140,17 @@ def test_the_network_alone_computes_in_half_precision(run, monkeypatch):
     monkeypatch.setattr(ResNet, "forward", spy)
     assert main([str(run), "split=val", "precision=bf16", "augment.rotation=30", "augment.color_jitter.hue=0.1"]) == 0
     assert set(seen) == {(torch.float32, True, False)} and torch.backends.cudnn.allow_tf32
+
+
+def test_images_that_the_cache_has_are_not_copied(run):
+    subject = read_subject(load(run), "val", [])
+    assert len(subject.labels) == 500 and len(subject.images.images) == 60_000
+    assert subject.images.batch(slice(3, 5)).shape == (2, 1, 28, 28)
+
+
+def test_the_loss_of_a_mistake_has_no_limit():
+    facts = measure(torch.tensor([[200.0, 0.0], [0.0, 0.0]]), torch.tensor([1, 0]), ["a", "b"])
+    assert facts["loss"] == pytest.approx((200 + math.log(2)) / 2)
 
 
 def test_mirror_images_and_rotation_change_the_answer(run):

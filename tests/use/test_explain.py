@@ -47,6 +47,7 @@ def test_covering_the_figure_matters_and_covering_black_does_not(run, digits):
     ("arguments", "code", "sentence"),
     [
         (["0_grey.png", "label=11"], 2, "Allowed: 0, 1, 2"),
+        (["0_grey.png", "out=seven.jpg"], 2, "it must be a .png"),
         (["broken.png"], 1, "cannot be read as an image"),
         ([], 2, "Which image"),
         (["0_grey.png", "1_wide.png"], 2, "Which image"),
@@ -58,6 +59,14 @@ def test_mistakes_are_sentences(run, pictures, capsys, arguments, code, sentence
     assert main([str(run), *files]) == code
     assert sentence in capsys.readouterr().err
     assert not (run / "explain").exists()
+
+
+def test_the_figure_does_not_take_the_place_of_the_image(run, pictures, tmp_path, capsys):
+    pytest.importorskip("captum")
+    image = shutil.copy(pictures / "0_grey.png", tmp_path / "own.png")
+    assert main([str(run), str(image), f"out={image}"]) == 2
+    assert "another file than the image itself" in capsys.readouterr().err
+    assert main([str(run), str(image), "label=null", "out=null"]) == 0 and (run / "explain" / "own.png").exists()
 
 
 def test_missing_package_is_one_sentence(capsys, monkeypatch):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_loaded_network_repeats_the_recorded_test_accuracy(trained_run, digits):
     assert trained.classes == [str(digit) for digit in range(10)] and trained.image_shape == (1, 28, 28)
     assert not trained.network.training
     assert torch.allclose(trained.probabilities(images[:3]).sum(dim=1), torch.ones(3))
+
+
+def test_images_are_taken_in_batches_that_the_run_could_take(trained_run, digits):
+    trained, sizes = load(trained_run), []
+    trained = replace(trained, config=replace(trained.config, eval_batch=7))
+    trained.network.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    trained.logits(digits[0][:20])
+    assert sizes == [7, 7, 6]
 
 
 def test_weights_or_record_will_do_as_a_name(trained_run):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,13 @@ def test_mistakes_are_sentences(trained_run, capsys, arguments, code, sentence):
     assert main([str(trained_run) if word == "RUN" else word for word in arguments]) == code
     out, err = capsys.readouterr()
     assert sentence in err and "Traceback" not in err and out == ""
+
+
+def test_a_file_may_be_called_like_a_setting(trained_run, pictures, tmp_path, monkeypatch, capsys):
+    shutil.copy(pictures / "0_grey.png", tmp_path / "epoch=3.png")
+    monkeypatch.chdir(tmp_path)
+    assert main([str(trained_run), "epoch=3.png", "top=1"]) == 0
+    assert capsys.readouterr().out.startswith("epoch=3.png")
 
 
 def test_class_of_files_from_python(trained_run, pictures):
