@@ -29,6 +29,8 @@ class DeviceQueueLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from resnet_lightning import cli, compose  # here: Hydra imports every plugin at every start
+
+        cli.refuse_on_windows()
         from resnet_lightning.sweep.launch import run_sweep
         from resnet_lightning.sweep.plan import sweep_command
 

@@ -29,7 +29,9 @@ CARRIED = ("epochs_done", "best_epoch", "train", "val", "seconds", "train_second
 FIRST_SPEAKS = 1.0  # seconds that the first process of a run has to record a failure that all of them see
 FIRST_WRITES = 60.0  # seconds that it has for its record where all were stopped
 FIRST_ENDS = 10.0  # seconds that it then has for the rest
-PARENT = int(os.environ.get(FIRST, os.getppid()))  # the first process; once it has ended, a further one has another
+# The first process; once it has ended, a further one has another parent. Not so on Windows, where a program of the
+# environment stands between the two.
+PARENT = os.getppid() if sys.platform == "win32" else int(os.environ.get(FIRST, os.getppid()))
 AGAIN = "the same command goes on from the last checkpoint"
 
 

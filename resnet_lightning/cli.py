@@ -93,13 +93,17 @@ def start_early(asked: Command) -> None:
     Raises:
         ConfigError: this is Windows, or the sweep holds a run with other settings.
     """
-    if sys.platform == "win32":
-        raise ConfigError("A sweep needs Linux or macOS, on Windows WSL: it ends a job with all that the job started.")
+    refuse_on_windows()
     from resnet_lightning.sweep.plan import plan_jobs
     from resnet_lightning.sweep.process import process_context, start_server
 
     if not all(job.finished for job in plan_jobs(asked.folder, asked.jobs)):
         start_server(process_context())
+
+
+def refuse_on_windows() -> None:
+    if sys.platform == "win32":
+        raise ConfigError("A sweep needs Linux or macOS, on Windows WSL: it ends a job with all that the job started.")
 
 
 @contextmanager

@@ -21,7 +21,8 @@ LIGHTNING_PRECISION: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "1
 def float32_throughout() -> Iterator[None]:
     """Convolutions on GPUs multiply as a run of ``precision=32`` does, not with 10 bits of the mantissa (TF32)."""
     part: Any = torch.backends.cudnn
-    name, exact = "allow_tf32", False
+    name: str = "allow_tf32"
+    exact: bool | str = False
     try:
         before = part.allow_tf32
     except RuntimeError:  # somebody has set convolutions on their own: torch then refuses to tell the whole
@@ -67,7 +68,7 @@ def pick_accelerator(accelerator: str) -> str:
         ConfigError: the machine has no such device.
         DeviceLost: the GPU that a launcher gave this job is gone.
     """
-    has_cuda = cuda_is_available()
+    has_cuda = accelerator in ("auto", "gpu", "cuda") and cuda_is_available()  # it starts the driver
     if SLOT in os.environ and accelerator in ("auto", "gpu", "cuda") and not has_cuda:
         gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
         raise DeviceLost(f"{os.environ[SLOT]} is gone: torch finds no GPU with CUDA_VISIBLE_DEVICES={gpu}.")

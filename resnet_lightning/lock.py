@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -99,8 +99,10 @@ def wait_for(path: Path) -> Iterator[None]:
 
 def if_killed(lock: Path) -> str:
     """What to do where nothing but a file is the lock: only then it has a content. Empty where the system has locks."""
-    has_content = lock.exists() and lock.stat().st_size > 0
-    return f" If that one has been killed, delete {lock}: this file system has no locks." if has_content else ""
+    with suppress(FileNotFoundError):  # it has just been released
+        if lock.stat().st_size > 0:
+            return f" If that one has been killed, delete {lock}: this file system has no locks."
+    return ""
 
 
 def read(holder: Path) -> str:

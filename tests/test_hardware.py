@@ -115,6 +115,8 @@ def test_gpus_that_the_driver_counts_and_cuda_cannot_use_are_none(monkeypatch):
         hardware.check_hardware("gpu", 1, "32")
     assert any(line.startswith("2 GPU(s) that torch ") for line in info.devices())
     assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("CUDA's driver was started"))
+    assert hardware.pick_accelerator("cpu") == "cpu"
 
 
 def test_images_and_weights_are_channels_last_but_on_apples_gpus():

@@ -21,6 +21,7 @@ from resnet_lightning.report.statistics import (
     Estimate,
     Level,
     Row,
+    devices_of,
     estimate,
     is_balanced,
     measured,
@@ -179,7 +180,8 @@ def speed_ups(rows: list[Row]) -> list[str]:
 
 
 def train_seconds(row: Row) -> Estimate | None:
-    return estimate(measured(run, "train_seconds") for run in row.group.runs)
+    runs = row.group.runs if len(devices_of(row.group)) < 2 else []
+    return estimate(measured(run, "train_seconds") for run in runs)
 
 
 def noise(comparison: Comparison, rows: list[Row], best: Row) -> list[str]:

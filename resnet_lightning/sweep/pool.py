@@ -91,7 +91,8 @@ class Pool:
         self._not_before: dict[int, float] = {}  # number of a job that is tried again -> when
         self._start_failures: Counter[str] = Counter()  # name of a slot -> in a row
         self._moved: set[int] = set()  # numbers of jobs that have been given a second device
-        self._alone: set[int] = set()  # numbers of jobs that had no room beside others
+        self._shared: set[int] = set()  # numbers of jobs that have had others beside them, on a GPU
+        self._alone: set[int] = set()  # numbers of those that had no room there
         self._failed_on: defaultdict[int, set[str]] = defaultdict(set)  # number of a job -> slots where it never began
 
     def run(self, jobs: Sequence[Job]) -> None:
@@ -127,7 +128,7 @@ class Pool:
 
     def _takes(self, slot: Slot, number: int) -> bool:
         """Whether a job may go there: not where it failed at its start, as long as there is another device."""
-        beside = {n for n, process in self.running.items() if process.slot.visible_devices == slot.visible_devices}
+        beside = self._on(slot)
         if beside and (number in self._alone or beside & self._alone):
             return False
         untried = {s.name for s in self.slots if not self._broken(s)} - self._failed_on[number]
@@ -147,6 +148,7 @@ class Pool:
             if slot.threads is not None and job.config.threads is None:
                 arguments.append(f"threads={slot.threads}")
             self.running[number] = JobProcess(self.context, arguments, slot, place / JOB_LOG, job.digest)
+            self._note_neighbours(number)
         except (OSError, EOFError) as error:  # EOFError: the fork server has fallen; the next start brings it up again
             result = not_started(self.folder, job, error)
             job.status = result.status
@@ -179,11 +181,10 @@ class Pool:
         job.status = result.status
         self._timed_out.discard(number)
         self.watcher.ended(job, result, time.monotonic() - process.started)
-        if self.stop_signal is None and job.status == "oom" and self._may_have_room(number, process.slot):
-            return self._try_again(number, job, move=True)
         if self.stop_signal is not None or job.status not in RETRIED:
             self._start_failures[process.slot.name] = 0
-            return False
+            has_room = self.stop_signal is None and job.status == "oom" and self._may_have_room(number, process.slot)
+            return has_room and self._try_again(number, job, move=True)
         move = False
         if process.slot.visible_devices is not None and may_be_of_the_gpu(result, process.exit_code):
             move = self._start_failed(number, process.slot)
@@ -196,18 +197,24 @@ class Pool:
         if slot.visible_devices is None or number in self._moved:
             return False
         others = {s.name for s in self.slots if not self._broken(s)} - {slot.name}
-        shared = self._neighbours(slot) > 0
-        if not (others or shared):
+        if not (others or number in self._shared):
             return False
-        if shared:
+        if number in self._shared:
             self._alone.add(number)
         self._failed_on[number].add(slot.name)
         self._moved.add(number)
         return True
 
-    def _neighbours(self, slot: Slot) -> int:
-        """How many jobs run on the device of a slot."""
-        return sum(other.slot.visible_devices == slot.visible_devices for other in self.running.values())
+    def _on(self, slot: Slot) -> set[int]:
+        """Numbers of the jobs that run on the device of a slot."""
+        return {n for n, process in self.running.items() if process.slot.visible_devices == slot.visible_devices}
+
+    def _note_neighbours(self, number: int) -> None:
+        """At the start of a job: when it is settled, those that took its memory may have ended as well."""
+        beside = self._on(self.running[number].slot)
+        self._shared.discard(number)
+        if len(beside) > 1:
+            self._shared |= beside
 
     def _try_again(self, number: int, job: Job, move: bool = False) -> bool:
         """Whether a job has another attempt, which then waits a little; ``move``: on another device, for free."""
@@ -217,7 +224,7 @@ class Pool:
         return False
 
     def _settled(self, job: Job, process: JobProcess, timed_out: bool) -> RunResult:
-        stopped, neighbours = self.stop_signal is not None, self._neighbours(process.slot)
+        stopped, neighbours = self.stop_signal is not None, len(self._on(process.slot))
         try:
             return settle(self.folder, job, process.exit_code, timed_out, stopped, neighbours)
         except OSError as error:

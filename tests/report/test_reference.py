@@ -83,6 +83,13 @@ def test_seeds_that_failed_are_counted_beside_the_mean_of_the_others(sweep, publ
     assert table(sweep)[1]["Test accuracy (%)"] == "97.00, 1 of 2 done, 1 diverged"
 
 
+def test_times_of_two_devices_have_no_mean_beside_a_reference(sweep, published):
+    for seed, device in enumerate(("CPU", "GPU")):
+        write_run(sweep / device, 0.97, lr=0.1, batch=32, seed=seed, device=device)
+    write_report(sweep)
+    assert table(sweep)[1]["Time (s)"] == "-" and table(sweep)[1]["Test accuracy (%)"] == "97.00 ± 0.00 (2)"
+
+
 def test_settings_without_a_counterpart_are_counted_not_invented(sweep, published):
     write_run(sweep / "a", 0.95, lr=0.1, batch=32)
     write_run(sweep / "b", 0.95, lr=0.5, batch=32)

@@ -1,5 +1,6 @@
 """Which job goes where when starts fail; the processes are stand-ins, the real ones are in the other files."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -40,7 +41,7 @@ def run(tmp_path, monkeypatch):
         retries: int = 0,
         code: int = 1,
         reason: str | Exception = "RuntimeError: CUDA error: no CUDA-capable device is detected",
-        status: str = "failed",
+        status: str | Callable[[], str] = "failed",
         threads: int | None = None,
     ):
         slots = [Slot(f"device {device}", device, (), 1) for device in devices]
@@ -52,21 +53,29 @@ def run(tmp_path, monkeypatch):
             for n in range(count)
         ]  # fmt: skip
         places: dict[str, Slot] = {}
+        going: set[str] = set()
+        crowded: set[str] = set()
 
         def process(context, arguments, slot, log, planned):
             places[log.parent.name] = slot
             watcher.arguments.append(arguments)
+            crowded.discard(log.parent.name)
+            if status == "oom" and None in broken and going:  # both have too little, whoever ends first
+                crowded.update({log.parent.name, *going})
+            going.add(log.parent.name)
             ended = SimpleNamespace(slot=slot, running=False, exit_code=code, asked_to_stop=None, started=0.0)
             ended.process, ended.close = SimpleNamespace(sentinel=None), lambda: None
             return ended
 
         def settle(folder, job, exit_code, timed_out, stopped, neighbours):
             shared.append(neighbours)
-            failed = places[job.name].visible_devices in broken or (status == "oom" and None in broken and neighbours)
+            going.discard(job.name)
+            failed = places[job.name].visible_devices in broken or job.name in crowded
             if failed and isinstance(reason, Exception):
                 raise reason
             begun = None if failed else 1.0
-            return RunResult(status if failed else "done", [], {}, 0, startup_seconds=begun, reason=reason)
+            how = status() if callable(status) else status
+            return RunResult(how if failed else "done", [], {}, 0, startup_seconds=begun, reason=reason)
 
         monkeypatch.setattr(pool, "JobProcess", process)
         monkeypatch.setattr(pool, "settle", settle)
@@ -119,8 +128,14 @@ def test_a_job_that_needs_too_much_has_two_attempts(run):
 
 
 def test_jobs_without_room_beside_each_other_run_alone(run):
-    watcher, ends = run(4, ["0", "0"], broken={None}, status="oom")  # out of memory where they have neighbours
-    assert ends == ["done"] * 4 and watcher.shared[-1] == 0
+    watcher, ends = run(4, ["0", "0"], broken={None}, status="oom")
+    assert ends == ["done"] * 4 and [name for name, _ in watcher.started_on].count("job 1") == 2
+
+
+def test_a_job_without_room_is_no_failure_of_the_device(run):
+    """Nor do failures on both sides of it count as those in a row."""
+    watcher, ends = run(4, ["1"], broken={"1"}, status=iter(["failed", "failed", "oom", "failed"]).__next__)
+    assert ends == ["failed", "failed", "oom", "failed"] and watcher.lines == []
 
 
 def test_threads_of_an_experiment_are_those_of_its_jobs(run):

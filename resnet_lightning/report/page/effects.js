@@ -30,7 +30,12 @@ function drawShares(effects) {
   draw("shares", "", sorted.length ? [trace] : [], { xaxis, yaxis: levelAxis("", keys) }, 110 + 44 * keys.length);
 }
 
-const writeP = (p) => (p < 0.001 ? "p < 0.001" : `p = ${p.toPrecision(2)}`);
+// With more digits where fewer would round it onto the level of 5 %.
+function writeP(p) {
+  if (p < 0.001) return "p < 0.001";
+  const digits = [2, 3, 4].find((number) => Number(p.toPrecision(number)) !== 0.05) ?? 5;
+  return `p = ${p.toPrecision(digits)}`;
+}
 
 function drawLevels(effects) {
   const levels = effects.flatMap(({ key, levels: all }, number) => all.map((level) => ({ key, number, ...level })));

@@ -64,7 +64,7 @@ function paretoFront(points) {
 }
 
 function timeNote(points, devices) {
-  if (!points.length) return "No finished run in the table.";
+  if (!points.length) return "Nothing in the table has an accuracy and a time on one device.";
   const there = devices.length > 1 ? " on its device" : "";
   const what = state.grouped ? "One point a setting, means over its seeds." : "One point a run.";
   return `${what} Nothing${there} is both faster and better than a point of the Pareto front. ★ is the best setting.`;
