@@ -333,7 +333,7 @@ def _is_number(value: object) -> bool:
 
 def held_out(val_size: float, total: int) -> int:
     """How many of ``total`` training images ``data.val_size`` (a number, or a share below 1) holds out."""
-    return round(val_size * total) if 0 < val_size < 1 else int(val_size)
+    return max(1, round(val_size * total)) if 0 < val_size < 1 else int(val_size)
 
 
 def scaled_images(scale: float, images: int) -> int:

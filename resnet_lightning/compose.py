@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override, OverrideType
@@ -17,6 +17,7 @@ from resnet_lightning.config import CHOICES, Config, ConfigError, conf_folder, v
 from resnet_lightning.help import options
 from resnet_lightning.hydra_errors import in_words, unknown_key
 from resnet_lightning.overrides import parse, plain
+from resnet_lightning.presets import preset
 from resnet_lightning.sweep.grid import expand, swept_keys
 
 ELSEWHERE = ("slurm", "ray")  # launchers that run jobs on other machines
@@ -200,4 +201,24 @@ def checked(settings: DictConfig) -> Config:
         if added:
             raise ConfigError(unknown_key(added.pop()))
         OmegaConf.resolve(settings)
-    return read_config(settings)
+    config = read_config(settings)
+    refuse_without_effect(config)
+    return config
+
+
+@cache
+def of_the_file(optimizer: str) -> dict[str, Any]:
+    return preset("optimizer", optimizer)
+
+
+def refuse_without_effect(config: Config) -> None:
+    """``optimizer.lr=`` does nothing where ``lr=``, or an experiment, has set the learning rate.
+
+    Raises:
+        ConfigError: it, or ``optimizer.weight_decay``, was set all the same.
+    """
+    default = of_the_file(config.optimizer["name"])
+    for key in ("lr", "weight_decay"):
+        own, used = config.optimizer[key], value_of(config, key)
+        if own not in (used, default[key]):
+            raise ConfigError(f"optimizer.{key}={own} has no effect beside {key}={used}: set {key}=.")

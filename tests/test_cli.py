@@ -27,6 +27,7 @@ BAD = [
     ("data.root=~/images", "as in 'data.root=\"~/images\"'"),
     ("model.widths=[4,8", "settings are written key=value"),
     ("model.name=a/b", "model.name=a/b is not possible: it must be at most 100 characters"),
+    ("optimizer.lr=-5 lr=0.1", "optimizer.lr=-5 has no effect beside lr=0.1: set lr=."),
     ("=5", "settings are written key=value"),
     ("hydra/launcher=5", "must be a string"),
     ("lr=abc", "lr=abc is not possible: it must be a number"),

@@ -53,15 +53,16 @@ class Augment:
         self.std = tuple(std) if config.normalize else (1.0,) * len(std)
         jitter = config.color_jitter
         angle, hue = math.radians(config.rotation), 2 * math.pi * jitter.hue
+        colour = len(mean) == 3  # grey images have none to change, and need no numbers for it
         toggles = (  # numbers that an image needs, the smallest and the largest of them
             ("crop", BOX_DRAWS if config.random_resized_crop else 2 * bool(config.random_crop), 0.0, 1.0),
             ("flip", bool(config.horizontal_flip), 0.0, 1.0),
             ("rotation", bool(angle), -angle, angle),
             ("brightness", bool(jitter.brightness), 1 - jitter.brightness, 1 + jitter.brightness),
             ("contrast", bool(jitter.contrast), 1 - jitter.contrast, 1 + jitter.contrast),
-            ("saturation", bool(jitter.saturation), 1 - jitter.saturation, 1 + jitter.saturation),
-            ("hue", bool(hue), -hue, hue),
-            ("grayscale", bool(config.grayscale), 0.0, 1.0),
+            ("saturation", colour and bool(jitter.saturation), 1 - jitter.saturation, 1 + jitter.saturation),
+            ("hue", colour and bool(hue), -hue, hue),
+            ("grayscale", colour and bool(config.grayscale), 0.0, 1.0),
             ("erasing", (1 + BOX_DRAWS) * bool(config.random_erasing), 0.0, 1.0),
         )
         self.counts = {name: int(count) for name, count, _, _ in toggles if count}

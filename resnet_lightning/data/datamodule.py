@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from resnet_lightning.checks import check_augment, check_channels, check_statistics, held_out, require, scaled_images
-from resnet_lightning.config import AugmentConfig, DataConfig
+from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig
 from resnet_lightning.data import cache
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.cache import DataSet, ImageSet
@@ -36,6 +36,18 @@ def stratified(labels: Tensor, count: int, generator: torch.Generator) -> Tensor
     starts = sizes.cumsum(0) - sizes
     chosen = [by_class[start : start + size] for start, size in zip(starts.tolist(), quota.tolist(), strict=True)]
     return torch.cat(chosen).sort().values
+
+
+def refuse_lost_classes(labels: Tensor, left: Tensor, classes: Sequence[str], val_size: float) -> None:
+    """
+    Raises:
+        ConfigError: all training images of a class are held out.
+    """
+    before, after = (torch.bincount(part, minlength=len(classes)).tolist() for part in (labels, labels[left]))
+    lost = [name for name, had, has in zip(classes, before, after, strict=True) if had and not has]
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise ConfigError(f"data.val_size={val_size} leaves no image of the class {lost[0]}{more} to train on.")
 
 
 def chosen(index: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -142,6 +154,7 @@ class ImageDataModule(LightningDataModule):
         rest = torch.ones(len(labels), dtype=torch.bool)
         rest[self.val_index] = False
         self.train_index = rest.nonzero()[:, 0]
+        refuse_lost_classes(labels, self.train_index, data.classes, self.config.val_size)
         limit = self.config.train_limit or len(self.train_index)
         self.train_index = chosen(self.train_index, labels, scaled_images(self.scale, limit), generator)
         self.test_index = torch.arange(len(data.test.labels))
@@ -244,14 +257,15 @@ class ImageDataModule(LightningDataModule):
         """Batches of at most ``count`` training images as evaluation sees them, always the same ones.
 
         The batches are as equal as they can be: each counts the same in the statistics that are made of them. Every
-        process gets all of them, each of them no larger than its share of an evaluation batch.
+        process gets all of them, each of them no larger than its share of an evaluation batch or of a training batch:
+        the variance within a small one is less than that of all.
         """
         assert self.trainer is not None
         generator = stream(self.config.val_seed, 0, "plain training images")
         index = chosen(self.train_index, self.data.train.labels, count, generator)
         index = index[torch.randperm(len(index), generator=generator)]  # a folder's images come class by class
         most = max(1, len(index) // 2)  # BatchNorm needs two images
-        share = math.ceil(self.eval_batch / self.trainer.world_size)
+        share = math.ceil(max(self.eval_batch, self.batch) / self.trainer.world_size)
         for part in index.tensor_split(min(most, math.ceil(len(index) / share))):
             for batch in Loader(self.placed("train"), part, len(part), self.trainer.strategy.root_device):
                 yield self.augment.plain(batch.images)

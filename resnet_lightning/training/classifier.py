@@ -107,7 +107,7 @@ class ImageClassifier(LightningModule):
     def evaluate(self, images: Tensor) -> Tensor:
         """Logits (N, num_classes) of (N, C, H, W) normalised images as validation and test count them."""
         logits = cast(Tensor, self.evaluated(images))
-        # in float32, as elsewhere: half precision would make ties of close classes
+        # in float32: the mean would be rounded once more, and close classes tie more often
         return (logits.float() + self.evaluated(images.flip(3)).float()) / 2 if self.tta == "flip" else logits
 
     def tally(self, split: str) -> Tally:

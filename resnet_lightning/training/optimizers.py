@@ -93,16 +93,19 @@ def averaged_sgd(groups: list[dict[str, Any]], lr: float, extra: dict[str, Any])
     return optimizer
 
 
+DIGITS = 9  # of an epoch: 33 steps of 1.1 an epoch are 30 epochs, not 29.999999999999996
+
+
 def _constant(epoch: float, epochs: float, options: dict[str, Any]) -> float:
     return 1.0
 
 
 def _step(epoch: float, epochs: float, options: dict[str, Any]) -> float:
-    return float(options["gamma"] ** (epoch // options["step_size"]))
+    return float(options["gamma"] ** (round(epoch, DIGITS) // options["step_size"]))
 
 
 def _multistep(epoch: float, epochs: float, options: dict[str, Any]) -> float:
-    return float(options["gamma"] ** sum(epoch >= milestone for milestone in options["milestones"]))
+    return float(options["gamma"] ** sum(round(epoch, DIGITS) >= milestone for milestone in options["milestones"]))
 
 
 def _cosine(epoch: float, epochs: float, options: dict[str, Any]) -> float:
@@ -137,12 +140,14 @@ def check_schedule(options: dict[str, Any]) -> None:
 
 
 def lr_factor(options: dict[str, Any], step: int, steps_per_epoch: float, epochs: float) -> float:
-    """The learning rate of a step (from 0), as a factor of ``lr``: linear warm-up, then the schedule."""
+    """The learning rate of a step (from 0), as a factor of ``lr``: a linear warm-up to where the schedule begins, then
+    the schedule."""
     warmup = options["warmup"] * steps_per_epoch
-    if step < warmup:
-        return float((step + 1) / (warmup + 1))
     begin = warmup if options["name"] in OF_THE_REST else 0
     left = epochs * steps_per_epoch - begin
+    if step < warmup:
+        top = SHAPES[options["name"]](0.0, left / steps_per_epoch, options) if options["name"] in OF_THE_REST else 1.0
+        return float((step + 1) / (warmup + 1) * top)
     return SHAPES[options["name"]]((step - begin) / steps_per_epoch, left / steps_per_epoch, options)
 
 

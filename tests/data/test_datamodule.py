@@ -8,9 +8,10 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
-from resnet_lightning.checks import check_batch
+from resnet_lightning.checks import check_batch, held_out
 from resnet_lightning.config import ConfigError
-from resnet_lightning.data.datamodule import ImageDataModule, stratified
+from resnet_lightning.data.augment import Augment
+from resnet_lightning.data.datamodule import ImageDataModule, refuse_lost_classes, stratified
 
 
 @pytest.fixture
@@ -30,8 +31,8 @@ def test_five_thousand_validation_images_with_the_shares_of_the_classes(module):
     assert (len(data.train_index), len(data.val_index), len(data.test_index)) == (55_000, 5_000, 10_000)
     assert not set(data.train_index.tolist()) & set(data.val_index.tolist())
     labels = data.data.train.labels
-    share, held_out = (torch.bincount(part) / len(part) for part in (labels, labels[data.val_index]))
-    assert float((share - held_out).abs().max()) < 2 / 5_000
+    share, of_the_split = (torch.bincount(part) / len(part) for part in (labels, labels[data.val_index]))
+    assert float((share - of_the_split).abs().max()) < 2 / 5_000
 
 
 def test_split_is_fixed_whatever_the_seed_of_the_run(module):
@@ -151,6 +152,23 @@ def test_stratified_fills_up_to_the_exact_count():
     for count in range(11):
         chosen = stratified(labels, count, torch.Generator().manual_seed(0))
         assert len(chosen) == len(set(chosen.tolist())) == count
+
+
+def test_a_class_whose_images_are_all_held_out_is_refused():
+    labels, left = torch.tensor([0, 0, 1, 3]), torch.tensor([0, 1])
+    with pytest.raises(ConfigError, match=r"^data\.val_size=5 leaves no image of the class b and 1 more to train on"):
+        refuse_lost_classes(labels, left, ["a", "b", "none", "d"], 5)
+    refuse_lost_classes(labels, torch.tensor([0, 2, 3]), ["a", "b", "none", "d"], 5)
+
+
+def test_a_share_holds_out_an_image_at_least():
+    assert [held_out(0.1, total) for total in (3, 60_000)] == [1, 6000] and held_out(0, 3) == 0
+
+
+def test_grey_images_need_no_numbers_for_colours(settings):
+    config = settings("augment=report_color").augment
+    grey, colour = (Augment(config, [0.5] * channels, [0.5] * channels) for channels in (1, 3))
+    assert grey.draws < colour.draws and "saturation" not in grey.counts and "brightness" in grey.counts
 
 
 def test_statistics_of_another_number_of_channels_are_refused(module):

@@ -198,10 +198,18 @@ def test_onecycle_rises_to_the_peak_and_falls_to_nothing(settings):
 
 
 @pytest.mark.parametrize("name", options("scheduler"))
-def test_warmup_rises_in_a_line_and_then_the_schedule_begins(settings, name):
-    values = factors(settings, 6, f"scheduler={name}", "scheduler.warmup=2")
-    assert values[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
-    assert values[20] == pytest.approx(0.04 if name == "onecycle" else 1.0)
+def test_warmup_rises_in_a_line_to_where_the_schedule_begins(settings, name):
+    values, top = factors(settings, 6, f"scheduler={name}", "scheduler.warmup=2"), 0.04 if name == "onecycle" else 1.0
+    assert values[:20] == pytest.approx([(step + 1) / 21 * top for step in range(20)])
+    assert values[20] == pytest.approx(top)
+
+
+@pytest.mark.parametrize("name", ["step", "multistep"])
+def test_a_step_of_the_schedule_comes_at_its_epoch_however_long_that_is(settings, name):
+    """33 steps of 1.1 an epoch are 30 epochs, of which floating point makes a little less."""
+    stones = "scheduler.milestones=[30,60]" if name == "multistep" else "scheduler.step_size=30"
+    options = settings(f"scheduler={name}", stones, "scheduler.gamma=0.5", "epochs=100").scheduler
+    assert [lr_factor(options, step, 1.1, 100) for step in (32, 33, 65, 66)] == [1, 0.5, 0.5, 0.25]
 
 
 def test_scheduler_moves_the_learning_rate_of_every_group(settings, network):
