@@ -46,8 +46,8 @@ minimum and maximum, ratios within a round. Nothing else should run meanwhile.
 A training step is forward, loss, backward and optimizer: scheduler, ema, label_smoothing and gradient_clip are no part
 of it. Precision and compile are what training and recommend compare: these settings say nothing there.
 What does not work here is left out, with a sentence that says so.
-Exit codes: 0 done, 1 data missing or damaged or no room for the files, 2 bad setting, 130 interrupted (what is
-known by then is written).
+Exit codes: 0 done, 1 data missing or damaged or no room for the files, 2 bad setting, 130 interrupted (the sections
+that are done by then are written).
 """
 OWN = {"only": "", "rounds": "5", "seconds": "3", "folder": "", "quick": "false", "recommend": "false"}
 MACHINE = ("data.root", "accelerator", "threads")  # settings that every section takes

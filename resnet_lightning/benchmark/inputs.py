@@ -1,7 +1,8 @@
 """The input path alone: from images in memory to augmented, normalised batches (N, C, H, W) on a device.
 
 Every library draws other parameters for every image: torchvision's transforms, both generations, therefore go image by
-image, as in a DataLoader; kornia and ours take a batch.
+image, as in a DataLoader; ours take a batch, and so do kornia's but for its crops, by default. Hue is not the same
+work: theirs is a shift in HSV, ours a turn about the grey axis.
 """
 
 import math
@@ -21,7 +22,7 @@ from resnet_lightning.benchmark import against_plain
 from resnet_lightning.benchmark.ours import compose
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, compare, rows
 from resnet_lightning.benchmark.timing import Work, one_thread, rate, torch_flags
-from resnet_lightning.benchmark.training import Variant, device_of, image_shape, variant_step
+from resnet_lightning.benchmark.training import Variant, device_of, format_of_a_run, image_shape, variant_step
 from resnet_lightning.config import AugmentConfig, Config
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.cache import ImageSet
@@ -122,9 +123,9 @@ def our_batches(images: Tensor, augment: AugmentConfig, device: torch.device, ba
     return endless(lambda: map(augmented, loader))
 
 
-def shuffled(count: int) -> Any:
-    """Whole batches only, as ours are."""
-    return torch.randperm(count)[: count // BATCH * BATCH].split(BATCH)
+def shuffled(count: int, device: torch.device | None = None) -> Any:
+    """Whole batches only, as ours are; the order is copied to a device once, for which a GPU would have to wait."""
+    return torch.randperm(count)[: count // BATCH * BATCH].to(device).split(BATCH)
 
 
 def pil(images: Tensor, augment: AugmentConfig) -> Work:
@@ -148,9 +149,9 @@ def kornia_batches(images: Tensor, augment: AugmentConfig, device: torch.device)
     change, images = kornia_steps(augment, images.shape[3]).to(device), images.to(device)
 
     def batches() -> Any:
-        return (change(images.index_select(0, part.to(device)) / 255) for part in shuffled(len(images)))
+        return (change(images.index_select(0, part) / 255) for part in shuffled(len(images), device))
 
-    return torch_flags(of_a_run=False)(endless(batches))
+    return endless(batches)
 
 
 def makers_of(
@@ -168,7 +169,12 @@ def makers_of(
     def way(make: Callable[[], Work]) -> Way:
         return rate(make(), BATCH, effort.seconds / 3, device)
 
-    return {name: partial(way, make) for name, make in work.items()}
+    def as_torch_has_it(make: Callable[[], Work]) -> Way:
+        with torch_flags(of_a_run=False):
+            turn = way(make)
+        return torch_flags(of_a_run=False)(turn)
+
+    return {name: partial(way if name == "ours" else as_torch_has_it, make) for name, make in work.items()}
 
 
 def noise(shape: tuple[int, int, int], least: int, most: int = IMAGES) -> Tensor:
@@ -197,7 +203,7 @@ def measure_share(name: str, config: Config, effort: Effort, missing: list[str])
     """Loader and augmentation beside the training step that they feed, on as many threads."""
     device = device_of(config)
     images = noise(image_shape(config), config.batch)
-    variant = Variant(pick_precision(config.precision, device.type), "channels_last", False)
+    variant = Variant(pick_precision(config.precision, device.type), format_of_a_run(device), False)
     makers: dict[str, Callable[[], Way]] = {
         "training step": lambda: rate(variant_step(config, variant, device), 1.0, effort.seconds, device),
         "loader and augmentation": lambda: rate(

@@ -16,14 +16,14 @@ from resnet_lightning.benchmark.ours import compose
 from resnet_lightning.benchmark.rounds import Effort, Row, Way, interleave, ratios, rows
 from resnet_lightning.benchmark.timing import release
 from resnet_lightning.benchmark.together import cores_of, together
-from resnet_lightning.benchmark.training import Prepared, Variant, device_of, precisions, prepare
+from resnet_lightning.benchmark.training import Prepared, Variant, device_of, format_of_a_run, precisions, prepare
 from resnet_lightning.checks import TRAIN_IMAGES, check_batch, held_out, scaled_images
 from resnet_lightning.config import Config, ConfigError
 from resnet_lightning.data import cache
 from resnet_lightning.sweep.slots import usable_cores
 from resnet_lightning.text import count
 
-WORTH = 0.05  # a setting is recommended over a simpler one where it is faster by more than this share
+WORTH = 0.05  # recommended is the simplest setting that no other beats by more than this share
 MOST_JOBS_ON_GPU = 8
 UNKNOWN = "Not compared yet, as given or by default: "
 
@@ -104,7 +104,7 @@ def best_variant(config: Config, effort: Effort) -> tuple[Variant, list[Row], li
     """Precision and compile, the simplest first; with a sentence on when compiling has paid for itself."""
     device = device_of(config)
     compiled = (False,) if effort.quick else (False, True)
-    candidates = [Variant(p, "channels_last", c) for c in compiled for p in precisions(device.type)]
+    candidates = [Variant(p, format_of_a_run(device), c) for c in compiled for p in precisions(device.type)]
     prepare(config, candidates[:1], device, effort)  # thrown away: what happens only once would count for the first
     prepared, notes = prepare(config, candidates, device, effort)
     group = f"{config.model.name}, batch {config.batch}: precision and compile"
@@ -172,7 +172,7 @@ def best_share(
     arguments: list[str], config: Config, variant: Variant, effort: Effort
 ) -> tuple[Share, int, list[Row], list[str]]:
     """The share that is best for a sweep, the threads that are best for a single run; rows and notes."""
-    group = f"{config.model.name}: jobs at the same time, images/s of all"
+    group = f"{config.model.name}: jobs at the same time, not compiled, images/s of all"
     kind, cores = device_of(config).type, min(torch.get_num_threads(), len(usable_cores()))
     gpus = torch.cuda.device_count() if kind == "cuda" else 1
     ways = {
@@ -244,6 +244,7 @@ def stages(arguments: list[str], effort: Effort) -> Iterator[Advice]:
         yield advice(kept, variant, batch, share, threads, found, [*notes, f"{UNKNOWN}jobs."])
     eager = variant._replace(compiled=False)  # the share of the cores hardly depends on it, and several would compile
     share, threads, more, problems = best_share([*kept, f"batch={batch}"], config, eager, effort)
+    problems += ["Jobs and threads were compared without compile=true."] if variant.compiled else []
     yield advice(kept, variant, batch, share, threads, found + more, [*notes, *problems])
 
 

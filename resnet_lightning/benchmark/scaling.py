@@ -50,7 +50,7 @@ def step_of(arguments: list[str]) -> Work:
     device = device_of(config)
     network = place(build_network(config), device)
     images, labels = random_batch(config, device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=hardware.memory_format(device))
     return bare_step(config, network, images, labels, hardware.pick_precision(config.precision, device.type))
 
 

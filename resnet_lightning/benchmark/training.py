@@ -58,8 +58,13 @@ def build_network(config: Config) -> ResNet:
     return ResNet(config.model, config.stem, image_shape(config)[0], classes, config.activation, config.dropout)
 
 
-def place(network: ResNet, device: torch.device, memory_format: torch.memory_format = torch.channels_last) -> ResNet:
-    return network.to(device).to(memory_format=memory_format)
+def format_of_a_run(device: torch.device) -> str:
+    return next(name for name, layout in FORMATS.items() if layout is hardware.memory_format(device))
+
+
+def place(network: ResNet, device: torch.device, memory_format: torch.memory_format | None = None) -> ResNet:
+    """``network`` on ``device``, by default in the memory format of a run."""
+    return network.to(device).to(memory_format=memory_format or hardware.memory_format(device))
 
 
 def random_batch(config: Config, device: torch.device) -> tuple[Tensor, Tensor]:

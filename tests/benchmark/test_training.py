@@ -26,6 +26,11 @@ def test_training_names_every_variant_and_its_share_of_the_peak(benchmark):
     assert any(case.startswith("3x3 convolution") for case in cases(rows))
 
 
+def test_the_format_of_a_run_is_that_of_its_device():
+    formats = [training.format_of_a_run(torch.device(kind)) for kind in ("cpu", "cuda", "mps")]
+    assert formats == ["channels_last", "channels_last", "contiguous"]
+
+
 def test_training_counts_three_times_the_operations_of_the_forward_pass(settings):
     config = settings("model=resnet18", "data=cifar10")
     forward = 2 * multiply_accumulates(build_network(config), image_shape(config))
