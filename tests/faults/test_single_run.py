@@ -53,6 +53,7 @@ def test_sigterm_then_resume_with_nothing_but_the_folder(single, tmp_path, undis
     assert not (folder / ".last.ckpt.1.tmp").exists()
 
 
+@pytest.mark.slow
 def test_failure_of_the_second_device_alone_is_what_the_record_says(single, tmp_path):
     """The first process sees no more of it than a broken connection, or is ended by Lightning."""
     failed = single(*COMMAND, "devices=2", fault="rank:1", MASTER_ADDR="127.0.0.1")

@@ -220,6 +220,7 @@ def test_command_of_a_job_repeats_it_alone(sweep):
     assert "1 finished before, 0 to run" in sweep.run("lr=0.1").stdout
 
 
+@pytest.mark.slow
 def test_jobs_of_two_processes_each(sweep):
     """The processes that Lightning starts belong to the job: they must not start the sweep again."""
     done = sweep.run("lr=0.1", "devices=2")

@@ -1,10 +1,13 @@
 """One trained run for all tests of what a run is good for, and image files made from real digits."""
 
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from PIL import Image
 
 from resnet_lightning.config import DataConfig
@@ -19,11 +22,18 @@ ARGUMENTS = [
 
 @pytest.fixture(scope="session")
 def trained_run(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run on MNIST, some 97 % right; in ``outputs`` of an otherwise empty folder."""
-    place = tmp_path_factory.mktemp("trained")
-    done = run_module("resnet_lightning", *ARGUMENTS, f"data.root={data_root}", cwd=place)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (folder,) = (place / "outputs").iterdir()
+    """The folder of a finished run on MNIST, some 97 % right; in ``outputs`` of an otherwise empty folder.
+
+    Of several workers of pytest-xdist the first one trains, and each has a copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    with FileLock(f"{place}.lock"):
+        if not (place / "outputs").exists():
+            place.mkdir()
+            done = run_module("resnet_lightning", *ARGUMENTS, f"data.root={data_root}", cwd=place)
+            assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = shutil.copytree(place / "outputs", tmp_path_factory.mktemp("trained") / "outputs").iterdir()
     return folder
 
 
