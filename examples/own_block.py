@@ -1,6 +1,6 @@
 """A residual block and an activation of your own: put them into the tables, and every model can use them."""
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, seed_everything
 from torch import Tensor, nn
 
 from resnet_lightning import ImageClassifier, ImageDataModule, ResNet
@@ -31,6 +31,7 @@ BLOCKS["squeeze"] = SqueezeExcitation
 ACTIVATIONS["hardswish"] = nn.Hardswish
 GAINS["hardswish"] = 1.7  # keeps the variance of the signal about the same
 
+seed_everything(0)
 network = ResNet.from_name(
     "resnet10", num_classes=10, in_channels=1, widths=[8, 16, 32], block="squeeze", activation="hardswish"
 )

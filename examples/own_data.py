@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from lightning.pytorch import Trainer
+from lightning.pytorch import Trainer, seed_everything
 from PIL import Image
 
 from resnet_lightning import ImageClassifier, ImageDataModule, ResNet
@@ -28,6 +28,7 @@ if not root.exists():
 data = ImageDataModule.from_name("folder", root=root, image_size=32, val_size=0.2, batch=16, augment="crop_flip")
 data.prepare_data()
 data.setup()  # now the classes are known
+seed_everything(0)  # of the weights; the data have a seed of their own
 network = ResNet.from_name("resnet10", num_classes=len(data.classes), widths=[8, 16, 32], image_size=32)
 classifier = ImageClassifier(network, num_classes=len(data.classes), optimizer="adam")
 trainer = Trainer(max_epochs=3, logger=False, enable_checkpointing=False, enable_progress_bar=False)
