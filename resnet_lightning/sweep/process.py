@@ -42,16 +42,18 @@ def process_context() -> "Context":
 def start_server(context: "Context") -> None:
     """Start the fork server where there is to be one and it does not run: it then imports torch, while we go on.
 
-    It is of our process group: Ctrl-C on the terminal must not end it, on which it would take a job for failed.
+    It is of our process group: Ctrl-C on the terminal must not end it, on which it would take a job for failed. So it
+    inherits that SIGINT is blocked; ours waits until we hear it again, where an ignored one would be lost.
     """
     if context.get_start_method() == "forkserver":
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what it inherits
+        resource_tracker.ensure_running()  # the server would start it, which ends with SIGINT no longer blocked
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             forkserver.ensure_running()
         finally:
-            signal.signal(signal.SIGINT, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class JobProcess:
@@ -116,7 +118,7 @@ def end_group(leader: int | None) -> None:
 def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection, planned: str) -> None:
     """What the process does: its own group, its log, its devices; then the single run."""
     os.setsid()  # Ctrl-C on the terminal reaches the launcher, which tells the jobs
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by the server
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=end_with_launcher, args=(alive,), daemon=True).start()
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     sys.stdout.flush()
@@ -142,6 +144,7 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection, plann
     os.environ[PLANNED] = planned
     if slot.needs_gpu:
         os.environ[SLOT] = slot.name
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by the server
     exit_with(run_command(arguments))
 
 

@@ -1,9 +1,12 @@
 """What a job leaves behind when its first process ends alone."""
 
+import multiprocessing
 import os
 import platform
+import signal
 import subprocess
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,17 @@ def gone(pid: int, seconds: float = 10) -> bool:
     while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not alive(pid)
+
+
+def test_ctrl_c_while_the_server_is_started_is_heard(monkeypatch):
+    heard = []
+    monkeypatch.setattr(forkserver, "ensure_running", lambda: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.signal(signal.SIGINT, lambda signum, frame: heard.append(signum))
+    try:
+        process.start_server(multiprocessing.get_context("forkserver"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [signal.SIGINT]
 
 
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
