@@ -4,10 +4,10 @@ A command describes its settings as a dataclass of ``option`` fields; nothing he
 """
 
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from resnet_lightning.checks import choose, nearest, require
@@ -63,7 +63,7 @@ def parse(argv: Sequence[str], kind: type[T], groups: Sequence[str] = ()) -> tup
     arguments = Arguments([], [])
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for text in argv:
-        match = None if Path(text).exists() else KEY.match(text)  # a picture may be called epoch=3.png
+        match = None if os.path.lexists(text) else KEY.match(text)  # a picture may be called epoch=3.png
         if text.startswith("-") and text != "-":
             raise ConfigError(f"There is no option {text}: settings are written key=value. All of them: --help")
         if match is None:

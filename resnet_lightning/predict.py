@@ -29,7 +29,6 @@ cut out, and it is normalised, as for the images that the run was trained on. Fo
   python -m resnet_lightning.predict multirun/lr_batch scans/ top=1 format=csv > classes.csv""",
 )
 NOTES = "A file that cannot be read is named on stderr and left out; the exit code is then 1."
-CHUNK = 256  # files read at a time
 
 
 @dataclass
@@ -58,11 +57,12 @@ def predictions(
     from tqdm import tqdm
 
     from resnet_lightning.use.images import read_images
+    from resnet_lightning.use.trained import CHUNK, batches
 
     hidden = len(files) <= CHUNK or not sys.stderr.isatty()
     with tqdm(total=len(files), unit="image", disable=hidden, leave=False, dynamic_ncols=True) as bar:
-        for start in range(0, len(files), CHUNK):
-            chunk = files[start : start + CHUNK]
+        for part in batches(len(files), CHUNK):
+            chunk = files[part]
             images, inverted = read_images(chunk, trained.image_shape, invert, problems)
             values, labels = trained.probabilities(images).topk(min(top, len(trained.classes)), dim=1)
             readable = [path for path in chunk if path not in problems]

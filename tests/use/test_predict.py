@@ -79,6 +79,8 @@ def test_a_file_may_be_called_like_a_setting(trained_run, pictures, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     assert main([str(trained_run), "epoch=3.png", "top=1"]) == 0
     assert capsys.readouterr().out.startswith("epoch=3.png")
+    assert main([str(trained_run), "epoch=3.png", f"tops={'1' * 300}"]) == 2  # longer than any name of a file
+    assert "There is no setting tops" in capsys.readouterr().err
 
 
 def test_class_of_files_from_python(trained_run, pictures):
