@@ -66,7 +66,7 @@ class WandB:
 
         if not has_key() and "WANDB_MODE" not in os.environ:
             log.info("wandb: there is no login, so the run is kept in its folder, for wandb sync")
-            os.environ.setdefault("WANDB_MODE", "offline")
+            os.environ["WANDB_MODE"] = "offline"
         os.environ.setdefault("WANDB_SILENT", "true")
         project = os.environ.get("WANDB_PROJECT", "resnet_lightning")
         self.run = wandb.init(project=project, dir=str(folder), name=folder.name, group=group, config=settings)

@@ -44,7 +44,7 @@ class Chosen:
     Attributes:
         images: (M, 1 or 3, H, W) uint8.
         index: (N,) which of them.
-        channels: that ``chosen[0:8]`` shall have.
+        channels: that its batches shall have.
     """
 
     images: Tensor
