@@ -83,9 +83,9 @@ def end_of(error: BaseException, result: RunResult) -> End | None:
         return End("diverged", str(error))
     if isinstance(error, DataError):
         return End("failed", str(error))
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno != errno.ENOMEM:
         return not_written(error)
-    if is_out_of_memory(error):
+    if isinstance(error, OSError) or is_out_of_memory(error):
         memory = f", {result.peak_memory:,.0f} MiB at most before" if result.peak_memory else ""
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         batch = f"batch={result.config['batch']} (in validation and test eval_batch={result.config['eval_batch']})"
@@ -174,5 +174,6 @@ def write_or_say(result: RunResult, folder: Path) -> None:
         splits = {name: getattr(result, name) for name in ("train", "val", "test")}
         numbers = {name: {key: sums[key] for key in keys} for name, sums in splits.items() if sums}
         line = {"status": result.status, "best_epoch": result.best_epoch, "epochs_done": result.epochs_done, **numbers}
-        print(f"Error: {error.filename} cannot be written ({error.strerror}). It would say:", file=sys.stderr, end=" ")
-        print(json.dumps(without_nan(line)), file=sys.stderr, flush=True)
+        said = f"Error: {error.filename} cannot be written ({error.strerror}). It would say:"
+        with suppress(OSError):  # a log on the same disk
+            print(said, json.dumps(without_nan(line)), file=sys.stderr, flush=True)

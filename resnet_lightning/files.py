@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+HALF_WRITTEN = re.compile(r"\..+\.\d+\.tmp")  # .name.process.tmp
 INNERMOST_LIST = re.compile(r"\[[^\[\]{}\"]*\]")  # of numbers: it takes one line
 
 
@@ -40,7 +41,7 @@ def atomic_write(path: Path, mode: str = "wb", keep: Path | None = None, **optio
     except BaseException:
         discard(temporary)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def discard(path: Path) -> None:
@@ -52,18 +53,23 @@ def discard(path: Path) -> None:
 def remove_half_written(folder: Path) -> None:
     """Remove what a process that was killed in ``atomic_write`` has left in ``folder``."""
     for path in folder.glob(".*.tmp"):
-        discard(path)
+        if HALF_WRITTEN.fullmatch(path.name):
+            discard(path)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` outlive a power cut, where the system can (POSIX)."""
+def sync(path: Path) -> None:
+    """Make what was written to a file, or renamed in a folder, outlive a power cut, where the system can (POSIX).
+
+    Raises:
+        OSError: with the path.
+    """
     if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         except OSError as error:  # shared folders may not know of it; the rename is done
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
+                raise OSError(error.errno, error.strerror, str(path)) from error
         finally:
             os.close(descriptor)
 

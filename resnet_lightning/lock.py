@@ -79,6 +79,8 @@ def acquire(folder: Path, advice: str) -> FileLock:
         who = read(folder / HOLDER) or "another process"
         told = f"{folder} is being run by {who}: wait for it, or {advice}.{if_killed(Path(lock.lock_file))}"
         raise ConfigError(told) from None
+    except OSError as error:  # a shared folder whose locks nobody serves: the system does not say where
+        raise OSError(error.errno, error.strerror or str(error), lock.lock_file) from error
     return lock
 
 

@@ -23,6 +23,7 @@ FINISHED = ("done", "diverged")  # another attempt would end the same way
 TYPES: dict[str, tuple[type, ...]] = {  # of the fields, where what reads a record relies on them
     "config choices train val test train_eval model data versions": (dict,),
     "overrides epoch_seconds": (list,),
+    "attempts epochs_done exit_code": (int,),
     "status selection name": (str,),
     "reason device precision started git_commit": (str, type(None)),
 }
@@ -67,6 +68,11 @@ class RunResult:
     threads: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git_commit: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether its settings did not fit the data, so that nothing was trained."""
+        return self.exit_code == 2 and not self.epochs_done
 
     @property
     def device_kind(self) -> str:
@@ -118,6 +124,8 @@ def status_in(folder: Path, settings: dict[str, Any]) -> str:
     except (FileNotFoundError, ValueError):
         return "waiting"
     differing = differing_keys(result.config, settings)
+    if differing and result.refused:
+        return "waiting"
     if differing:
         raise ConfigError(
             f"{folder} holds a run with other settings ({'; '.join(differing[:5])}; there / here): "

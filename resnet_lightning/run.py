@@ -8,7 +8,8 @@ import subprocess
 import threading
 import traceback
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,27 +37,31 @@ from resnet_lightning.lock import hold, refuse_held
 from resnet_lightning.messages import closing_lines, opening_lines
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.summary import model_facts
-from resnet_lightning.result import FINISHED, RunResult, status_in
+from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, status_in
 from resnet_lightning.text import percent
 from resnet_lightning.training.batchnorm import ReestimateBatchNorm
 from resnet_lightning.training.checkpoint import (
+    BEST,
     DATA,
+    LAST,
     Checkpoints,
     digest_before,
     drop_older,
     load_best,
+    older,
     refuse_other_run,
     save_traced,
 )
-from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row
+from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row, metrics_of
 from resnet_lightning.training.console import Console
-from resnet_lightning.training.interrupt import StopOnSignal
+from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
 from resnet_lightning.training.lines import Lines, lines_of
 from resnet_lightning.training.loggers import Loggers
 from resnet_lightning.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
 ADVICE = "choose another folder"
+WRITTEN = ("metrics.csv", "events.out.tfevents.*", BEST, "curves.png", "confusion_matrix.png", "predictions.png")
 
 
 def git_commit() -> str | None:
@@ -133,7 +138,21 @@ def status_here(settings: dict[str, Any], folder: Path) -> str:
     status = status_in(folder, settings)
     if status == "waiting":
         refuse_other_run(folder, settings)
+        refuse_foreign(folder)
     return status
+
+
+def refuse_foreign(folder: Path) -> None:
+    """A run replaces files of these names, which are its own where its record, or a checkpoint, is beside them.
+
+    Raises:
+        ConfigError: they are somebody else's.
+    """
+    if any((folder / name).exists() for name in (FILE_NAME, f"{FILE_NAME}.bad", LAST, older(Path(LAST)).name)):
+        return
+    found = next((path for pattern in WRITTEN for path in folder.glob(pattern)), None)
+    if found is not None:
+        raise ConfigError(f"{found} is there, but no {FILE_NAME}: the folder is not that of a run, so {ADVICE}.")
 
 
 def refuse_other_settings(settings: dict[str, Any]) -> None:
@@ -170,7 +189,7 @@ def attempt(config: Config, folder: Path, result: RunResult) -> RunResult:
     except ConfigError as error:
         result.status, result.reason, result.exit_code = "failed", str(error), 2
         raise
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
+    except (Exception, Interrupted, SystemExit, KeyboardInterrupt) as error:
         end = end_of(error, result) or said_by_another(folder)
         result.status, result.reason, result.exit_code = end or End("failed", f"{type(error).__name__}: {error}")
         if end is None:
@@ -210,48 +229,68 @@ def pass_over_full_disk(failure: threading.ExceptHookArgs) -> None:
 
 def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOnSignal, this: Attempt) -> None:
     """Fill ``result`` step by step, so that it holds what was reached wherever the run ends."""
-    data = build_data(config)
     processes = hardware.processes(config.accelerator, config.devices)
+    data, classifier = prepare(config, result, processes)
+    lines = lines_of(config, data.selection, len(data.train_index))
+    with loggers_of(config, folder, result) as loggers:
+        tracking = Tracking(folder, "val" if data.selection == "validation" else "test", loggers, this.epoch_seconds)
+
+        def progress(*_: object) -> None:  # so that the record of a run that is killed says how far it came
+            record_training(result, classifier, tracking)
+            result.seconds = this.seconds
+            write(result, folder)
+
+        checkpoints = Checkpoints(folder, result.config)
+        recording = LambdaCallback(on_train_start=progress, on_train_epoch_end=progress)
+        callbacks = [stop, tracking, Console(lines, config.log_every), recording, checkpoints]
+        if config.batchnorm == "reestimated":
+            callbacks.append(ReestimateBatchNorm(data))
+        trainer = build_trainer(config, folder, str(result.precision), callbacks)
+        result.device = hardware.device_name(trainer.strategy.root_device)
+        if trainer.is_global_zero:
+            log.info(opening_lines(config, result, data))
+        try:
+            train(trainer, classifier, data, checkpoints.newest(bits_depend_on(result, processes)))
+            record_training(result, classifier, tracking)
+            load_best(folder, classifier.evaluated)
+            if config.eval_train != "none":
+                result.train_eval = test(trainer, classifier, data, "train")
+            result.test = test(trainer, classifier, data, "test")
+        finally:
+            record_training(result, classifier, tracking)
+            result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
+        if trainer.is_global_zero:
+            for line in class_lines(lines, result, data.classes):
+                log.info(line)
+            draw(result, classifier, data, folder)
+            if config.traced:
+                save_traced(classifier.evaluated, data.image_shape, folder / "traced.pt")
+
+
+def prepare(config: Config, result: RunResult, processes: int) -> tuple[ImageDataModule, ImageClassifier]:
+    """Data and classifier of a run, described in its record.
+
+    Raises:
+        ConfigError: the settings do not fit the data, or the devices.
+    """
+    data = build_data(config)
     check_devices(processes, config.batch)  # devices=auto is a number only here
     check_batch(config, len(data.data.train.labels), processes)
     classifier = build_classifier(config, data)
     describe(result, config, data, classifier)
-    loggers = build_loggers(config, folder, result) if hardware.is_first_process() else None
-    tracking = Tracking(folder, "val" if data.selection == "validation" else "test", loggers, this.epoch_seconds)
-    lines = lines_of(config, data.selection, len(data.train_index))
+    return data, classifier
 
-    def progress(*_: object) -> None:  # so that the record of a run that is killed says how far it came
-        record_training(result, classifier, tracking)
-        result.seconds = this.seconds
-        write(result, folder)
 
-    checkpoints = Checkpoints(folder, result.config)
-    recording = LambdaCallback(on_train_start=progress, on_train_epoch_end=progress)
-    callbacks = [stop, tracking, Console(lines, config.log_every), recording, checkpoints]
-    if config.batchnorm == "reestimated":
-        callbacks.append(ReestimateBatchNorm(data))
-    trainer = build_trainer(config, folder, str(result.precision), callbacks)
-    result.device = hardware.device_name(trainer.strategy.root_device)
-    if trainer.is_global_zero:
-        log.info(opening_lines(config, result, data))
+@contextmanager
+def loggers_of(config: Config, folder: Path, result: RunResult) -> Iterator[Loggers | None]:
+    """The loggers of the first process of a run; they are told how the block ended."""
+    loggers, success = build_loggers(config, folder, result) if hardware.is_first_process() else None, False
     try:
-        train(trainer, classifier, data, checkpoints.newest(bits_depend_on(result, processes)))
-        record_training(result, classifier, tracking)
-        load_best(folder, classifier.evaluated)
-        if config.eval_train != "none":
-            result.train_eval = test(trainer, classifier, data, "train")
-        result.test = test(trainer, classifier, data, "test")
+        yield loggers
+        success = True
     finally:
-        record_training(result, classifier, tracking)
-        result.peak_memory = hardware.peak_memory(trainer.strategy.root_device)
         if loggers is not None:
-            close(loggers, result)
-    if trainer.is_global_zero:
-        for line in class_lines(lines, result, data.classes):
-            log.info(line)
-        draw(result, classifier, data, folder)
-        if config.traced:
-            save_traced(classifier.evaluated, data.image_shape, folder / "traced.pt")
+            loggers.close(metrics_of({"test": result.test}), result.best_epoch or 0, success)
 
 
 def describe(result: RunResult, config: Config, data: ImageDataModule, classifier: ImageClassifier) -> None:
@@ -271,11 +310,6 @@ def train(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, 
     trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if best_row(classifier.history) is None:
         raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
-
-
-def close(loggers: Loggers, result: RunResult) -> None:
-    metrics = {f"test/{key}": result.test[key] for key in ("loss", "accuracy") if result.test}
-    loggers.close(metrics, result.best_epoch or 0, success=bool(result.test))
 
 
 def class_lines(lines: Lines, result: RunResult, classes: list[str]) -> list[str]:
@@ -320,7 +354,8 @@ def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, 
     from resnet_lightning.training import figures
 
     title = f"{result.model['name']} on {data.config.name}, seed {result.seed}"
-    test = f"{title}: test accuracy {percent(result.test['accuracy'])} (n = {result.test['images']:,})"
+    selected = ", selected on test" if result.selection == "test" else ""
+    test = f"{title}: test accuracy {percent(result.test['accuracy'])} (n = {result.test['images']:,}{selected})"
     figures.draw_curves(classifier.history, result.best_epoch, result.selection, title, folder / "curves.png")
     figures.draw_confusion(result.test["confusion_matrix"], data.classes, test, folder / "confusion_matrix.png")
     positions = data.test_dataloader().positions()

@@ -161,6 +161,19 @@ def test_without_validation_every_number_says_selected_on_test(command, the_run)
     assert result.test["accuracy"] == float(rows(folder)[0]["test_accuracy"])
 
 
+def test_the_test_accuracy_of_a_run_does_not_cut_off_its_curve(command, the_run, tensorboard):
+    """Where the test set selects. TensorBoard drops what stands behind a point of an earlier epoch."""
+    command(*TINY, "epochs=3", "data.val_size=0", "data.test_limit=500", "lr=0.5")
+    folder, result = the_run()
+    ask = tensorboard(folder.parent)
+    curve = ask(f"scalars/scalars?tag=test_each_epoch/accuracy&run={folder.name}")
+    assert [(step, round(value, 5)) for _, step, value in curve] == [
+        (int(row["epoch"]), round(float(row["test_accuracy"]), 5)) for row in rows(folder)
+    ]
+    (point,) = ask(f"scalars/scalars?tag=test/accuracy&run={folder.name}")
+    assert point[1:] == [result.best_epoch, pytest.approx(result.test["accuracy"])]
+
+
 def test_diverging_run_is_recorded_as_such(command, the_run):
     done = command(*TINY, "lr=1e20", "epochs=2", "scheduler=constant")
     folder, result = the_run()
@@ -299,7 +312,8 @@ def test_no_finite_validation_loss_is_divergence_too(command, the_run):
     """Weights so large that the loss overflows in validation only."""
     done = command(*TINY, "optimizer=sgd", "lr=1e15", "epochs=1", "data.train_limit=64")
     assert done.returncode == 1 and "Traceback" not in done.stdout
-    assert the_run()[1].status == "diverged"
+    result = the_run()[1]
+    assert result.status == "diverged" and "validation loss was finite in none of 1 epochs" in result.reason
 
 
 def test_learning_rate_of_an_epoch_is_the_one_it_began_with(command, the_run):

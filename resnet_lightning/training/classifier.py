@@ -50,6 +50,9 @@ class ImageClassifier(LightningModule):
 
     Attributes:
         average: the moving average, part of every checkpoint; None without ``ema``.
+
+    Raises:
+        ConfigError: a value is not possible, or there is no such optimizer or schedule.
     """
 
     def __init__(
@@ -141,9 +144,10 @@ class ImageClassifier(LightningModule):
         tally = self.tally("train")
         tally.add(loss, logits, labels)
         if self.looks_at(batch_idx) and not math.isfinite(tally.loss_sum.item()):
-            step, lr = batch_idx + 1, self.trainer.optimizers[0].param_groups[0]["lr"]
-            loss = loss.detach()
-            raise Diverged(f"The loss is {loss.item()} at step {step} of epoch {self.current_epoch + 1}, lr {lr:g}.")
+            lr, value = self.trainer.optimizers[0].param_groups[0]["lr"], loss.detach().item()
+            now = not math.isfinite(value)  # else it was in a step since the last look
+            at = f"is {value} at" if now else "was infinite or not a number before"
+            raise Diverged(f"The loss {at} step {batch_idx + 1} of epoch {self.current_epoch + 1}, lr {lr:g}.")
         return loss
 
     def looks_at(self, batch_idx: int) -> bool:
@@ -172,6 +176,9 @@ class ImageClassifier(LightningModule):
         """The sums of the epoch become a row of the history, and Lightning's metrics for any other callback.
 
         The last of several validations in an epoch has the row.
+
+        Raises:
+            Diverged: the training loss is no finite number.
         """
         train = self.tally("train").total()
         if not math.isfinite(train["loss"]):

@@ -18,8 +18,8 @@ AGREE_SECONDS = 1.0  # between two exchanges in a run of several processes,
 AGREE_STEPS = 20  # or as many steps, where these are short
 
 
-class Interrupted(Exception):
-    """The run was asked to stop.
+class Interrupted(BaseException):
+    """The run was asked to stop. As with KeyboardInterrupt, what takes any Exception for its own must not catch it.
 
     Attributes:
         exit_code: 128 + the number of the signal, as a shell says it.

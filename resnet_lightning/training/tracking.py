@@ -13,14 +13,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch.utils.tensorboard import SummaryWriter
 
 from resnet_lightning import hparams
-from resnet_lightning.files import atomic_write
+from resnet_lightning.files import atomic_write, sync
 from resnet_lightning.hardware import process_age, synchronize
-from resnet_lightning.training.classifier import ImageClassifier
+from resnet_lightning.training.classifier import ImageClassifier, metrics_of
 
 if TYPE_CHECKING:
     from resnet_lightning.training.loggers import Loggers
 
 log = logging.getLogger(__name__)
+FILES = "events.out.tfevents.*"
 
 
 class Events:
@@ -36,7 +37,7 @@ class Events:
 
     def __init__(self, folder: Path, settings: dict[str, Any], group: str) -> None:
         self.folder = folder
-        for path in folder.glob("events.out.tfevents.*"):
+        for path in folder.glob(FILES):
             path.unlink()
         self.writer = SummaryWriter(folder, purge_step=0)  # a server that watches forgets what it has read
         self._add(hparams.session_start(settings, group))
@@ -64,6 +65,9 @@ class Events:
             self._add(hparams.session_end(success))
             with self._named():
                 self.writer.close()
+                for path in self.folder.glob(FILES):  # the record, which is, says that they are there
+                    sync(path)
+                sync(self.folder)
         except OSError as error:
             log.warning(f"{error.filename or self.folder} ends early ({error.strerror})")
 
@@ -109,7 +113,7 @@ class Tracking(Callback):
         moment = time.time() - sum(filter(math.isfinite, self.epoch_seconds))
         for row, seconds in zip(history, self.epoch_seconds, strict=True):
             moment += seconds if math.isfinite(seconds) else 0.0
-            self.loggers.scalars(self._metrics(row), row["epoch"], moment)
+            self.loggers.scalars(self._scalars(row), row["epoch"], moment)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.startup_seconds = process_age()
@@ -126,14 +130,18 @@ class Tracking(Callback):
         if self.loggers is not None:
             self._write_metrics(pl_module.history)
             last = pl_module.history[-1]
-            self.loggers.scalars(self._metrics(last), last["epoch"])
+            self.loggers.scalars(self._scalars(last), last["epoch"])
 
     def _metrics(self, row: dict[str, Any]) -> dict[str, float]:
         splits = {"train": row["train"], self.selection: row["val"], "train_eval": row["train_eval"]}
-        metrics = {
-            f"{split}/{key}": sums[key] for split, sums in splits.items() if sums for key in ("loss", "accuracy")
-        }
-        return {"lr": row["lr"], **metrics}
+        return {"lr": row["lr"], **metrics_of(splits)}
+
+    def _scalars(self, row: dict[str, Any]) -> dict[str, float]:
+        """As in ``metrics.csv``; ``test/accuracy`` is that of the run, not of each epoch where these select on test.
+
+        A point at the best epoch, after those of later ones, would cut them off the curve in TensorBoard.
+        """
+        return {key.replace("test/", "test_each_epoch/"): value for key, value in self._metrics(row).items()}
 
     def _write_metrics(self, history: list[dict[str, Any]]) -> None:
         path = self.folder / "metrics.csv"
