@@ -4,6 +4,7 @@ nearest match. Nothing heavy is imported: a mistyped key is answered at once.
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
@@ -96,8 +97,13 @@ def model_name(model: ModelConfig) -> str:
 
 def nearest(value: object, options: Iterable[str]) -> str:
     """``" Did you mean X?"``, or nothing where no option is near."""
-    match = difflib.get_close_matches(str(value), list(options), n=1, cutoff=0.6)
-    return f" Did you mean {match[0]}?" if match else ""
+    match = nearest_of(value, options)
+    return f" Did you mean {match}?" if match else ""
+
+
+def nearest_of(value: object, options: Iterable[str]) -> str | None:
+    """The option that is spelt most like ``value``; None where none is near."""
+    return next(iter(difflib.get_close_matches(str(value), list(options), n=1, cutoff=0.6)), None)
 
 
 def choose(key: str, value: object, options: Iterable[str]) -> None:
@@ -169,16 +175,11 @@ def check(config: Config) -> None:
     """
     check_keys("optimizer", config.optimizer, extra_allowed=True)
     check_keys("scheduler", config.scheduler, extra_allowed=False)
-    for key, (condition, allowed) in LIMITS.items():
-        value = value_of(config, key)
-        require(key, value, bool(condition(value)), allowed)
-    choose("activation", config.activation, ACTIVATIONS)
-    choose("stem.activation", config.stem.activation, ACTIVATIONS)
+    check_network(config)
     choose("data.name", config.data.name, DATA_SETS)
-    for key, words in WORDS.items():
-        choose(key, value_of(config, key), words)
-    check_model(config)
     check_augment(config.augment)
+    crop, size = config.augment.random_crop, config.data.image_size
+    require("augment.random_crop", crop, crop <= size, f"at most data.image_size={size}")
     check_statistics(config.data)
     for name in logger_names(config.logger):
         choose("logger", name, LOGGERS)
@@ -189,6 +190,25 @@ def check(config: Config) -> None:
     check_scheduler(config.scheduler, config.epochs)
     if config.data.name in TRAIN_IMAGES:
         check_batch(config, TRAIN_IMAGES[config.data.name])
+
+
+def check_network(config: Config) -> None:
+    """Refuse numbers and words that cannot be, and a network that cannot be built.
+
+    A recorded run needs no more to be used: its optimizer, schedule or data set may have been somebody's own, whose
+    file is not here.
+
+    Raises:
+        ConfigError: as ``check``.
+    """
+    for key, (condition, allowed) in LIMITS.items():
+        value = value_of(config, key)
+        require(key, value, bool(condition(value)), allowed)
+    choose("activation", config.activation, ACTIVATIONS)
+    choose("stem.activation", config.stem.activation, ACTIVATIONS)
+    for key, words in WORDS.items():
+        choose(key, value_of(config, key), words)
+    check_model(config)
 
 
 def check_keys(group: str, settings: dict[str, Any], extra_allowed: bool) -> None:
@@ -252,9 +272,12 @@ def check_channels(data: DataConfig, channels: int) -> None:
 
 def check_name(key: str, name: str | None) -> None:
     allowed = name is None or (
-        0 < len(name) <= 100 and name not in (".", "..") and not set(name) & set('/\\:*?"<>|\n\0')
+        0 < len(name) <= 100
+        and len(os.fsencode(name)) <= 200  # of the 255 that a file system allows
+        and name not in (".", "..")
+        and not set(name) & set('/\\:*?"<>|\n\0')
     )
-    require(key, name, allowed, 'at most 100 characters without / \\ : * ? " < > |')
+    require(key, name, allowed, 'at most 100 characters (200 bytes) without / \\ : * ? " < > |')
 
 
 def check_devices(devices: Any, batch: int) -> None:

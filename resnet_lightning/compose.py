@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from resnet_lightning.checks import choose, read_config
 from resnet_lightning.config import CHOICES, Config, ConfigError, conf_folder, value_of
-from resnet_lightning.help import options
+from resnet_lightning.help import options, type_names
 from resnet_lightning.hydra_errors import in_words, unknown_key
 from resnet_lightning.overrides import parse, plain
 from resnet_lightning.presets import preset
@@ -98,8 +98,8 @@ def compose_all(arguments: Sequence[str], multirun: bool) -> Command:
         if multirun or any(item.is_sweep_override() for item in overrides):  # of a single run Hydra says what is wrong
             whole = composer.compose(jobs[0])
         composed = composer.jobs(jobs)
-    check_sweep([config for _, config in composed], multirun)
     folder = Path(whole.own.sweep.dir) if multirun else Path()
+    check_sweep([config for _, config in composed], folder, multirun)
     return Command(composed, folder, whole.own.runtime.choices["hydra/launcher"] if multirun else "")
 
 
@@ -112,12 +112,15 @@ def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None
         raise ConfigError(f"{what} compares several runs: add --multirun, or set {', '.join(left)} for one of them.")
 
 
-def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
-    """Refuse what makes no sense for a whole sweep."""
+def check_sweep(configs: Sequence[Config], folder: Path, multirun: bool) -> None:
+    """Refuse what makes no sense for a whole sweep, and figures beside it that cannot be read."""
+    from resnet_lightning.report.frame import REFERENCE_FILE
     from resnet_lightning.report.reference import find_reference, read_reference
 
     if multirun and configs[0].reference is not None:
         read_reference(find_reference(configs[0].reference))
+    elif multirun and (folder / REFERENCE_FILE).is_file():
+        read_reference(folder / REFERENCE_FILE)
     if configs[0].dry_run and not multirun:
         raise ConfigError("dry_run=true lists the jobs of a sweep: add --multirun.")
     for key in ("name", "scale", "epochs_scale", "data.test_limit", "reference"):
@@ -131,7 +134,9 @@ def check_sweep(configs: Sequence[Config], multirun: bool) -> None:
 
 def check_choice(override: Override) -> None:
     """``model=resnet99``: name the options of the group, and the nearest."""
-    group = override.get_key_element().lstrip("+")
+    group = override.get_key_element().lstrip("+~")
+    if override.is_delete() and group in type_names():
+        raise ConfigError(f"{override.input_line} is not possible: every run has {group}. Give it a value: {group}=...")
     if group not in CHOICES or override.is_delete():
         return
     if group == "experiment" and override.is_sweep_override():

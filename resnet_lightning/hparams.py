@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summ
 from tensorboard.plugins.hparams.summary_v2 import _summary_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from resnet_lightning.config import CHOICES, GROUPS, Config, config_hash, is_place, key_of, value_of
+from resnet_lightning.config import CHOICES, GROUPS, Config, config_hash, is_place, key_of, normal, value_of
 
 FLAT = (
     "activation", "lr", "batch", "epochs", "dropout", "weight_decay", "label_smoothing", "precision", "seed",
@@ -25,7 +25,7 @@ def columns(config: Config, choices: dict[str, str], overrides: list[str]) -> di
     others = [key for key in own if not is_place(key, config.data.name)]
     found: dict[str, Any] = {key: choices[key] for key in GROUPS if key in choices}
     for key in dict.fromkeys([*FLAT, *others]):
-        found[key] = value_of(config, key)
+        found[key] = normal(key, value_of(config, key))
     return {key: plain(value) for key, value in found.items()}
 
 

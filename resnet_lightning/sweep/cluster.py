@@ -110,10 +110,10 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
         if waiting:
             prepare_data([job.config for job in waiting])
             stop_signal = Round(folder, waiting, queue).run()
-        report(folder)
+        compared = report(folder)
     if stop_signal is not None:
         return 128 + stop_signal
-    return 0 if all(job.status == "done" for job in planned) else 1
+    return 0 if compared and all(job.status == "done" for job in planned) else 1
 
 
 def refuse_keys_of_one_machine(jobs: Sequence[tuple[Sequence[str], Config]], queue: Queue) -> None:

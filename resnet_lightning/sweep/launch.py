@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resnet_lightning.checks import check_batch, check_channels
-from resnet_lightning.config import Config, DeviceMissing, LauncherConfig, images_of
+from resnet_lightning.config import Config, ConfigError, DeviceMissing, LauncherConfig, images_of
 from resnet_lightning.lock import ANOTHER_NAME, hold
 from resnet_lightning.sweep.monitor import Monitor
 from resnet_lightning.sweep.outcome import mark_unavailable
@@ -42,10 +42,10 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
         if waiting:
             prepare_data([job.config for job in waiting])
             stop_signal = run_pools(folder, shares, waiting, launcher)
-        report(folder)
+        compared = report(folder)
     if stop_signal is not None:
         return 128 + stop_signal
-    return 0 if all(job.status in ("done", "unavailable") for job in planned) else 1
+    return 0 if compared and all(job.status in ("done", "unavailable") for job in planned) else 1
 
 
 class Share(NamedTuple):
@@ -126,8 +126,14 @@ def prepare_data(configs: Sequence[Config]) -> None:
         check_batch(config, images[key])
 
 
-def report(folder: Path) -> None:
+def report(folder: Path) -> bool:
+    """Write the comparison; False where the runs do not compare, which a line says."""
     from resnet_lightning.report import write_report
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    tell(write_report(folder).console)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs have ended: Ctrl-C ends the program
+    try:
+        tell(write_report(folder).console)
+    except ConfigError as error:
+        tell(f"There is no comparison: {error}")
+        return False
+    return True

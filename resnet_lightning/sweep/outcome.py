@@ -106,12 +106,20 @@ def verdict(exit_code: int | None, stopped: bool) -> tuple[Status, str]:
     if stopped:
         return "interrupted", "stopped with the sweep"
     if exit_code is not None and exit_code < 0:
-        name = signal.Signals(-exit_code).name
+        name = signal_name(-exit_code)
         if -exit_code in CRASHES:
             return "crashed", f"ended by signal {-exit_code} ({name})"
         hint = ": perhaps the system ran out of memory" if -exit_code == signal.SIGKILL else ""
         return "killed", f"ended by signal {-exit_code} ({name}){hint}"
     return "failed", f"ended without a result (exit code {exit_code})"
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL``; real-time signals have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "no name"
 
 
 def may_be_of_the_gpu(result: RunResult, exit_code: int | None) -> bool:

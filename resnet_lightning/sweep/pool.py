@@ -102,7 +102,7 @@ class Pool:
             while self.running or (queue and self.stop_signal is None):
                 if self.stop_signal is None:
                     self._fill(queue, free, jobs)
-                self._watch(jobs)
+                self._watch()
                 for number in [n for n, process in self.running.items() if not process.running]:
                     free.append(self.running[number].slot)
                     if self._end(number, jobs[number]):
@@ -126,12 +126,16 @@ class Pool:
     def _broken(self, slot: Slot) -> bool:
         return self._start_failures[slot.name] >= START_FAILURES
 
+    def _working(self) -> set[str]:
+        """Names of the slots that still get jobs."""
+        return {slot.name for slot in self.slots if not self._broken(slot)}
+
     def _takes(self, slot: Slot, number: int) -> bool:
         """Whether a job may go there: not where it failed at its start, as long as there is another device."""
         beside = self._on(slot)
         if beside and (number in self._alone or beside & self._alone):
             return False
-        untried = {s.name for s in self.slots if not self._broken(s)} - self._failed_on[number]
+        untried = self._working() - self._failed_on[number]
         return slot.name in untried if untried else not self._broken(slot)
 
     def _due(self, number: int) -> bool:
@@ -145,7 +149,7 @@ class Pool:
         try:
             forget_old_record(place)
             arguments = single_run(self.folder, job)
-            if slot.threads is not None and job.config.threads is None:
+            if slot.threads is not None and job.config.threads is None and job.config.launcher.threads_per_job is None:
                 arguments.append(f"threads={slot.threads}")
             self.running[number] = JobProcess(self.context, arguments, slot, place / JOB_LOG, job.digest)
             self._note_neighbours(number)
@@ -156,7 +160,7 @@ class Pool:
             return False
         return True
 
-    def _watch(self, jobs: Sequence[Job]) -> None:
+    def _watch(self) -> None:
         """Wait for an end, at most ``LOOK_EVERY``; stop what is over its time or shall stop with the sweep."""
         wait([process.process.sentinel for process in self.running.values()], LOOK_EVERY)
         now = time.monotonic()
@@ -196,7 +200,7 @@ class Pool:
         """Whether a job that ran out of memory may fit elsewhere, or alone; True once for a job."""
         if slot.visible_devices is None or number in self._moved:
             return False
-        others = {s.name for s in self.slots if not self._broken(s)} - {slot.name}
+        others = self._working() - {slot.name}
         if not (others or number in self._shared):
             return False
         if number in self._shared:
@@ -236,7 +240,7 @@ class Pool:
         self._failed_on[number].add(slot.name)
         if self._broken(slot):
             self.watcher.say(f"{slot.name}: {START_FAILURES} jobs in a row failed at their start: it gets no more.")
-        others = {s.name for s in self.slots if not self._broken(s)} - {slot.name}
+        others = self._working() - {slot.name}
         if not others or number in self._moved:
             return False
         self._moved.add(number)

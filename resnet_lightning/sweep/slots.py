@@ -70,13 +70,17 @@ def make_slots(launcher: LauncherConfig, configs: Sequence[Config]) -> list[Slot
         raise ConfigError(f"launcher.devices={launcher.devices} is not possible: torch finds no GPU here.")
     names = visible if launcher.devices == "auto" else chosen_gpus(launcher.devices, visible)
     if not names:
-        return cpu_slots(launcher)
+        return cpu_slots(launcher, size_of(configs))
     for devices in (config.devices for config in configs if isinstance(config.devices, list)):
         raise ConfigError(
             f"devices={devices} is not possible in a sweep: it must be a count; launcher.devices chooses the GPUs."
         )
-    size = max(device_count(config.devices) or 1 for config in configs)
-    return gpu_slots(launcher, names, size, found=bool(visible))
+    return gpu_slots(launcher, names, size_of(configs), found=bool(visible))
+
+
+def size_of(configs: Sequence[Config]) -> int:
+    """How many devices, on a CPU processes, the largest job asks for."""
+    return max(device_count(config.devices) or 1 for config in configs)
 
 
 def chosen_gpus(devices: list[int | str], visible: list[str]) -> list[str]:
@@ -107,21 +111,25 @@ def gpu_slots(launcher: LauncherConfig, names: list[str], size: int, found: bool
     ]  # first one job on every device, then the second ones
 
 
-def cpu_slots(launcher: LauncherConfig) -> list[Slot]:
-    cores, count = usable_cores(), launcher.jobs_per_device
-    if count == 1:
-        return [Slot("cpu", None, (), launcher.threads_per_job)]
-    threads = launcher.threads_per_job
+def cpu_slots(launcher: LauncherConfig, size: int) -> list[Slot]:
+    """
+    Args:
+        size: processes of a job, each of which has ``launcher.threads_per_job`` threads.
+    """
+    cores, count, threads = usable_cores(), launcher.jobs_per_device, launcher.threads_per_job
+    if count == 1 and (threads is None or size * threads <= len(cores)):
+        return [Slot("cpu", None, (), threads)]
     if threads is None:
         raise ConfigError(
             f"launcher.jobs_per_device={count} on a CPU needs launcher.threads_per_job: threads are part of a result."
         )
-    if count * threads > len(cores):
+    if count * size * threads > len(cores):
+        processes = f", {size} processes a job" if size > 1 else ""
         raise ConfigError(
-            f"launcher.jobs_per_device={count} and launcher.threads_per_job={threads} ask for {count * threads} cores; "
-            f"this machine has {len(cores)}."
+            f"launcher.jobs_per_device={count} and launcher.threads_per_job={threads}{processes}, ask for "
+            f"{count * size * threads} cores; this machine has {len(cores)}."
         )
-    shares = own_cores(count, threads)
+    shares = own_cores(count, size * threads)
     return [Slot(f"cpu {number}", None, share, threads) for number, share in enumerate(shares)]
 
 

@@ -86,5 +86,12 @@ def alive(process: int) -> bool:
     return Path(f"/proc/{process}/stat").read_text().split(") ")[1][0] != "Z"
 
 
+def gone(pid: int, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not alive(pid)
+
+
 def interrupt(process: subprocess.Popen, signum: int = signal.SIGINT) -> None:
     os.kill(process.pid, signum)

@@ -53,3 +53,13 @@ def test_a_job_that_failed_after_its_test_says_why(tmp_path):
     failed = RunResult("failed", [], {}, 0, reason="disk full", test={"accuracy": 0.98})
     job = SimpleNamespace(name="a", label="lr=1")
     assert end_line(tmp_path, job, failed).endswith(f"lr=1: disk full; see {tmp_path / 'a' / 'job.log'}")
+
+
+def test_an_accuracy_on_test_images_is_called_one(tmp_path):
+    job = SimpleNamespace(name="a", label="a", attempts=1, config=SimpleNamespace(epochs=2, epochs_scale=1.0))
+    watcher = Monitor(tmp_path, 1)
+    watcher.started(job, SimpleNamespace(name="cpu"))
+    write_epochs(tmp_path, 1)
+    assert watcher.row(watcher.running["a"])[2:4] == ("1/2", "50.00 %")
+    (tmp_path / "a" / "metrics.csv").write_text("epoch,test_accuracy\n1,0.5\n")
+    assert watcher.row(watcher.running["a"])[3] == "50.00 % (test)"

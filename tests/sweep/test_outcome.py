@@ -109,3 +109,15 @@ def test_a_record_that_says_all_is_not_written_again(job, tmp_path, monkeypatch)
     record("done", test={"accuracy": 0.9}).write(tmp_path / job.name)
     monkeypatch.setattr(RunResult, "write", lambda *_: pytest.fail("written"))
     assert settle(tmp_path, job, exit_code=0, timed_out=False, stopped=False).status == "done"
+
+
+def test_any_signal_may_end_a_job(job, tmp_path):
+    result = settle(tmp_path, job, exit_code=-40, timed_out=False, stopped=False)
+    assert result.status == "killed" and result.reason == "ended by signal 40 (no name)"
+
+
+def test_a_record_with_nonsense_in_it_ends_no_sweep(job, tmp_path):
+    (tmp_path / job.name / "result.json").write_text(
+        '{"status": "running", "overrides": [], "config": {}, "seed": 0, "attempts": "two"}'
+    )
+    assert settle(tmp_path, job, exit_code=1, timed_out=False, stopped=False).status == "failed"

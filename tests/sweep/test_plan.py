@@ -139,3 +139,26 @@ def test_a_plan_that_cannot_be_read_is_put_aside(settings, tmp_path, capsys):
     write_plan(tmp_path, "the command", jobs)
     assert (tmp_path / "sweep.json.bad").read_text() == '{"jobs": [{"fol'
     assert read_plan(tmp_path).commands == ["the command"] and "put aside as sweep.json.bad" in capsys.readouterr().out
+
+
+def test_a_plan_that_does_not_answer_is_not_put_aside(settings, tmp_path):
+    jobs = plan_jobs(tmp_path, [(["lr=0.1"], settings("lr=0.1"))])
+    (tmp_path / "sweep.json").mkdir()  # stands for a disk that does not answer
+    with pytest.raises(IsADirectoryError):
+        write_plan(tmp_path, "the command", jobs)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
+
+
+def test_the_command_of_a_job_has_the_threads_that_the_sweep_gives_it(settings, tmp_path):
+    own = ["launcher.threads_per_job=1"]
+    (job,) = plan_jobs(tmp_path, [(["lr=0.2"], settings("lr=0.2", *own))])
+    assert single_run(tmp_path, job)[-1] == "threads=1"
+    (job,) = plan_jobs(tmp_path, [(["lr=0.2", "threads=2"], settings("lr=0.2", "threads=2", *own))])
+    assert single_run(tmp_path, job).count("threads=2") == 1 and "threads=1" not in single_run(tmp_path, job)
+
+
+def test_a_reference_in_the_folder_that_cannot_be_read_is_refused_before_any_job(tmp_path):
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "reference.csv").write_text("lr;test_accuracy\n0.1;99\n")
+    with pytest.raises(ConfigError, match=r"reference\.csv"):
+        compose_all(["name=first", f"hydra.sweep.dir={tmp_path}/first", "lr=0.1,0.2"], multirun=True)

@@ -45,10 +45,11 @@ def run(tmp_path, monkeypatch):
         threads: int | None = None,
     ):
         slots = [Slot(f"device {device}", device, (), 1) for device in devices]
+        launcher = SimpleNamespace(threads_per_job=None)
         jobs = [
             SimpleNamespace(
                 name=f"job {n}", label=f"lr={n}", attempts=0, status="waiting", log="job.log", overrides=[],
-                config=SimpleNamespace(seed=0, threads=threads), digest="",
+                config=SimpleNamespace(seed=0, threads=threads, launcher=launcher), digest="",
             )
             for n in range(count)
         ]  # fmt: skip

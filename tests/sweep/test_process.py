@@ -5,7 +5,6 @@ import os
 import platform
 import signal
 import subprocess
-import time
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from resnet_lightning import hardware
 from resnet_lightning.sweep import node, process
 from resnet_lightning.sweep.plan import Job
 from resnet_lightning.sweep.slots import Slot
-from tests.sweep.conftest import alive
+from tests.sweep.conftest import gone
 
 
 def leave_child(arguments, slot, log, connection, planned) -> None:
@@ -24,13 +23,6 @@ def leave_child(arguments, slot, log, connection, planned) -> None:
     os.setsid()
     Path(log).write_text(str(subprocess.Popen(["sleep", "300"]).pid))
     os._exit(1)
-
-
-def gone(pid: int, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not alive(pid)
 
 
 def test_ctrl_c_while_the_server_is_started_is_heard(monkeypatch):

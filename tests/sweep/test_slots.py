@@ -104,3 +104,18 @@ def test_jobs_for_the_cpu_come_after_those_of_gpus_one_at_a_time_on_all_cores(ma
     assert gpus.jobs == [jobs[1]] and len(gpus.slots) == 8 and all(slot.needs_gpu for slot in gpus.slots)
     assert cpu.jobs == [jobs[0], jobs[2]] and cpu.slots == [Slot("cpu", None, (), None)]
     assert [len(share.jobs) for share in share_devices(launcher, [jobs[1]])] == [1]
+
+
+@pytest.mark.parametrize(("jobs", "threads", "size"), [(2, 1, 2), (1, 3, 1), (1, 1, 3), (3, 1, 1)])
+def test_no_more_threads_than_cores(monkeypatch, settings, jobs, threads, size):
+    monkeypatch.setattr(slots, "usable_cores", lambda: [0, 1])
+    configs = [settings("accelerator=cpu", f"devices={size}", "batch=12")]
+    with pytest.raises(ConfigError, match=f"ask for {jobs * threads * size} cores; this machine has 2"):
+        make_slots(LauncherConfig("auto", jobs, threads, None, 0), configs)
+
+
+def test_processes_of_a_job_have_cores_each(monkeypatch, settings):
+    monkeypatch.setattr(slots, "usable_cores", lambda: [0, 1, 2, 3])
+    configs = [settings("accelerator=cpu", "devices=2")]
+    found = make_slots(LauncherConfig("auto", 2, 1, None, 0), configs)
+    assert [(slot.cores, slot.threads) for slot in found] == [((0, 1), 1), ((2, 3), 1)]
