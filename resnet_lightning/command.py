@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 from resnet_lightning.checks import choose, nearest, require
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.help import wrapped
-from resnet_lightning.text import drop_output, file_error
+from resnet_lightning.text import drop_output, file_error, give_streams
 
 KEY = re.compile(r"^([a-z_][a-z_0-9.]*)=(.*)$", re.DOTALL)
 RUN_HELP = """\
@@ -107,6 +107,7 @@ def help_text(usage: Usage, kind: type[Any], notes: str = "") -> str:
 
 def run_command(work: Callable[[list[str]], int], argv: list[str], text: Callable[[], str]) -> int:
     """Print ``text()`` where help is asked for, else do the work; returns the exit code."""
+    give_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without Unicode still shows a table
@@ -117,17 +118,28 @@ def run_command(work: Callable[[list[str]], int], argv: list[str], text: Callabl
         code = work(argv)
         sys.stdout.flush()
         return code
-    except ConfigError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # head has read enough
         drop_output()
         return 0
-    except (DataError, OSError) as error:
-        print(f"Error: {file_error(error) if isinstance(error, OSError) else error}", file=sys.stderr)
-        return 1
+    except (ConfigError, DataError, OSError, MemoryError, RuntimeError) as error:
+        print(f"Error: {sentence_of(error)}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError) else 1
+
+
+def sentence_of(error: Exception) -> str:
+    """What a command says of its failure; an error that nobody expects is raised again."""
+    if isinstance(error, ConfigError | DataError):
+        return str(error)
+    if isinstance(error, OSError):
+        return file_error(error)
+    from resnet_lightning.hardware import is_out_of_memory
+
+    if not is_out_of_memory(error):
+        raise error
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"Out of memory ({said}): free some, or compute elsewhere (accelerator=cpu)."
 
 
 def one_run(places: Sequence[str], form: str) -> str:
@@ -135,6 +147,14 @@ def one_run(places: Sequence[str], form: str) -> str:
     if not places:
         raise ConfigError(f"Which run? The command is {form}, RUN being the folder of a run, a sweep, or latest.")
     return places[0]
+
+
+def only_run(places: Sequence[str], form: str) -> str:
+    """The run, where nothing else is named."""
+    run = one_run(places, form)
+    if len(places) > 1:
+        raise ConfigError(f"{places[1]} is not understood: the command is {form}.")
+    return run
 
 
 def need(package: str, extra: str) -> None:
@@ -147,5 +167,6 @@ def need(package: str, extra: str) -> None:
 
     if find_spec(package) is None:
         raise ConfigError(
-            f'This needs {package}, which is not installed: pip install -e ".[{extra}]", in the folder of the project.'
+            f"This needs {package}, which is not installed: pip install {package}, or in the folder of the project "
+            f'pip install -e ".[{extra}]".'
         )

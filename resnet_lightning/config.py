@@ -145,6 +145,11 @@ class Config:
 ConfigStore.instance().store(name="schema", node=Config)
 
 
+def default_root() -> Path:
+    """Of data sets, where ``data.root`` is not set."""
+    return Path(os.environ.get("RESNET_LIGHTNING_DATA", "data")).expanduser()
+
+
 def conf_folder() -> Path:
     """``conf/`` inside an installed package, or beside the package in a checkout."""
     inside = Path(__file__).parent / "conf"

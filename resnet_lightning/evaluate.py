@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from resnet_lightning.checks import ACCELERATORS, PRECISIONS
-from resnet_lightning.command import RUN_HELP, Usage, help_text, one_run, option, parse, run_command
+from resnet_lightning.command import RUN_HELP, Usage, help_text, only_run, option, parse, run_command
 from resnet_lightning.text import exit_with
 
 FORM = "python -m resnet_lightning.evaluate RUN [key=value ...]"
@@ -42,11 +42,7 @@ class EvaluateOptions:
 
 def work(argv: list[str]) -> int:
     options, arguments = parse(argv, EvaluateOptions, groups=("data", "augment"))
-    run = one_run(arguments.places[:1], FORM)
-    if len(arguments.places) > 1:
-        from resnet_lightning.config import ConfigError
-
-        raise ConfigError(f"{arguments.places[1]} is not understood: the command is {FORM}.")
+    run = only_run(arguments.places, FORM)
     from resnet_lightning.use.evaluation import evaluate
 
     print(evaluate(run, options, arguments.passed))

@@ -3,8 +3,7 @@
 import sys
 from dataclasses import dataclass
 
-from resnet_lightning.command import RUN_HELP, Usage, help_text, need, one_run, option, parse, run_command
-from resnet_lightning.config import ConfigError
+from resnet_lightning.command import RUN_HELP, Usage, help_text, need, only_run, option, parse, run_command
 from resnet_lightning.text import exit_with
 
 FORM = "python -m resnet_lightning.export RUN [format=onnx]"
@@ -32,9 +31,7 @@ class ExportOptions:
 
 def work(argv: list[str]) -> int:
     options, (places, _) = parse(argv, ExportOptions)
-    run = one_run(places, FORM)
-    if len(places) > 1:
-        raise ConfigError(f"{places[1]} is not understood: the command is {FORM}.")
+    run = only_run(places, FORM)
     for package in NEEDS.get(options.format, ()):
         need(package, "export")
     from resnet_lightning.use.exporting import export

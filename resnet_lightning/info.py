@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
-from resnet_lightning.config import ConfigError, conf_folder
+from resnet_lightning.command import run_command
+from resnet_lightning.config import ConfigError, conf_folder, default_root
 
 USAGE = """\
 usage: python -m resnet_lightning info
@@ -25,12 +25,12 @@ EXTRAS = {
 
 
 def main(argv: list[str]) -> int:
-    if {"-h", "--help"} & set(argv):
-        print(USAGE)
-        return 0
+    return run_command(work, argv, lambda: USAGE)
+
+
+def work(argv: list[str]) -> int:
     if argv:
-        print(f"Error: info takes no settings, but there is {argv[0]}.", file=sys.stderr)
-        return 2
+        raise ConfigError(f"info takes no settings, but there is {argv[0]}.")
     for title, lines in (
         ("versions", versions()),
         ("devices", devices()),
@@ -76,7 +76,7 @@ def devices() -> list[str]:
 
 def data_found() -> list[str]:
     """Data sets whose files or cache are in the default ``data.root``; MNIST travels with the package."""
-    root = Path(os.environ.get("RESNET_LIGHTNING_DATA", "data")).expanduser()
+    root = default_root()
     places = {
         "fashion_mnist": "FashionMNIST/raw",
         "cifar10": "cifar-10-batches-py",

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space, no quota left, no larger file allowed
@@ -36,6 +37,13 @@ def tell(text: str) -> None:
             drop_output()
 
 
+def give_streams() -> None:
+    """Python has None for an output that was closed before it started (``>&-``): what goes there is dropped."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
 def drop_output() -> None:
     """Nobody reads standard output any more: what is in its buffer would be an error at the end of Python."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -44,11 +52,12 @@ def drop_output() -> None:
 def exit_with(code: int) -> NoReturn:
     """End the program; Python would turn an exit code into 120 where the last lines find no reader, or no room."""
     try:
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
     except OSError:
         drop_output()
     if code and is_one_of_several():
-        with suppress(OSError):
+        with suppress(OSError, AttributeError):  # closed before the start it is None
             sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -22,28 +22,28 @@ class Bin(NamedTuple):
     accuracy: float | None
 
 
-def wilson(correct: int, images: int, level: float = 0.95) -> tuple[float, float]:
-    """The score interval of a share (Wilson 1927): right near 0 and 1 and for few images, unlike p ± 2 sd."""
+def wilson(correct: int, images: int) -> tuple[float, float]:
+    """The 95 % score interval of a share (Wilson 1927): right near 0 and 1 and for few images, unlike p ± 2 sd."""
     from scipy.stats import binomtest
 
-    interval = binomtest(correct, images).proportion_ci(level, method="wilson")
+    interval = binomtest(correct, images).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def reliability(confidence: NDArray[Any], correct: NDArray[Any], bins: int = BINS) -> list[Bin]:
-    """Sort images into bins of equal width by their confidence, the probability of the predicted class.
+def reliability(confidence: NDArray[Any], correct: NDArray[Any]) -> list[Bin]:
+    """Sort images into 15 bins of equal width by their confidence, the probability of the predicted class.
 
     Args:
         confidence: (N,) from 0 to 1.
         correct: (N,) bool.
     """
-    number = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # (low, high]: 1.0 is in the last bin
+    number = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # (low, high]: 1.0 is in the last bin
     found = []
-    for index in range(bins):
+    for index in range(BINS):
         inside = number == index
         images = int(inside.sum())
         means = (float(confidence[inside].mean()), float(correct[inside].mean())) if images else (None, None)
-        found.append(Bin(index / bins, (index + 1) / bins, images, *means))
+        found.append(Bin(index / BINS, (index + 1) / BINS, images, *means))
     return found
 
 

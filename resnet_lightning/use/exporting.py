@@ -5,13 +5,14 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from resnet_lightning.config import Config, DataError
+from resnet_lightning.config import Config, DataError, default_root
 from resnet_lightning.data import cache
 from resnet_lightning.files import atomic_write, write_json
 from resnet_lightning.models.resnet import ResNet
@@ -226,14 +227,18 @@ def compare(trained: Trained, predict: Predict, images: Tensor) -> Check:
     return Check(len(images), difference, int((found.argmax(dim=1) != expected.argmax(dim=1)).sum()))
 
 
-def real_images(trained: Trained, count: int = CHECKED) -> tuple[Tensor, str]:
-    """The first test images of the run's data, where they are at hand without a download; else random ones."""
-    if cache.is_at_hand(trained.config.data):
+def real_images(trained: Trained) -> tuple[Tensor, str]:
+    """The first test images of the run's data, (N, C, H, W) uint8, where they are at hand without a download; else
+    random ones. The data may be elsewhere by now."""
+    data = trained.config.data
+    if not Path(data.root).exists():
+        data = replace(data, root=str(default_root()))
+    if cache.is_at_hand(data):
         try:
-            images = cache.load(trained.config.data).test.images[:count].contiguous()
-            return images, f"{trained.config.data.name} test images"
+            images = cache.load(data).test.images[:CHECKED].contiguous()
+            return images, f"{data.name} test images"
         except DataError:  # moved or changed since: what counts is the comparison, not the images
             pass
     generator = torch.Generator().manual_seed(0)
-    shape = (count, *trained.image_shape)
+    shape = (CHECKED, *trained.image_shape)
     return torch.randint(256, shape, generator=generator, dtype=torch.uint8), "random images (the data are not at hand)"

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from resnet_lightning.checks import nearest
+from resnet_lightning.checks import nearest_of
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.result import FILE_NAME, RunResult
 from resnet_lightning.text import percent
@@ -42,9 +42,8 @@ def find_run(run: str | Path) -> Found:
     if not folder.is_dir():
         known = [str(path) for place in (*PLACES, "multirun/*") for path in Path().glob(place) if path.is_dir()]
         by_name = {Path(path).name: path for path in known}
-        hint = nearest(folder.name, by_name)
-        name = hint.removeprefix(" Did you mean ").removesuffix("?")
-        raise ConfigError(f"There is no folder {run}.{f' Did you mean {by_name[name]}?' if hint else ''}")
+        name = nearest_of(folder.name, by_name)
+        raise ConfigError(f"There is no folder {run}.{f' Did you mean {by_name[name]}?' if name else ''}")
     return best_of(folder)
 
 

@@ -21,6 +21,7 @@ from resnet_lightning.use.images import Chosen
 from resnet_lightning.use.trained import Trained
 
 OF_THE_NETWORK = {"augment.normalize", "data.mean", "data.std"}
+OF_A_SPLIT = {"data.val_size", "data.val_seed", "data.train_limit", "data.test_limit"}
 KNOWN = {"mnist": [str(digit) for digit in range(10)], "fashion_mnist": FASHION_CLASSES, "cifar10": CIFAR10_CLASSES}
 
 
@@ -69,6 +70,8 @@ def read_subject(trained: Trained, split: str, overrides: Sequence[str]) -> Subj
     if any(key.split(".")[0] == "augment" for key in asked):
         augment = replace(settings.augment, normalize=trained.config.augment.normalize)
     if data.name == "folder" and not (Path(data.root) / "train").is_dir():
+        for text in (text for text in overrides if text.partition("=")[0] in OF_A_SPLIT):
+            raise ConfigError(f"{text} is not possible: all images of {data.root}, which has no folder train/, count.")
         images, labels, classes = read_bare_folder(data, split)
         index = torch.arange(len(labels))
     else:
@@ -103,7 +106,7 @@ def are_of_the_run(data: DataConfig, trained: Trained) -> bool:
 
 
 def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfig:
-    """The data of the run, changed where the user said so; its folder may be elsewhere by now.
+    """The data of the run, changed where the user said so, and where they are by now.
 
     Raises:
         ConfigError: a user's own images are not where they were.

@@ -4,7 +4,6 @@ The settings in ``result.json`` are read, never instantiated: every part is buil
 ``best.ckpt`` is opened so that nothing in it can run code.
 """
 
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnet_lightning.checks import check
-from resnet_lightning.config import AugmentConfig, Config, DataError
+from resnet_lightning.checks import check_network
+from resnet_lightning.config import AugmentConfig, Config, DataError, device_count
 from resnet_lightning.data.augment import Augment
-from resnet_lightning.hardware import float32_throughout, pick_accelerator
+from resnet_lightning.hardware import float32_throughout, is_out_of_memory, pick_accelerator
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.presets import defaults, preset, typed
 from resnet_lightning.result import FILE_NAME, RunResult
@@ -53,8 +52,8 @@ class Trained:
 
     @property
     def batch(self) -> int:
-        """How many images fit into memory at a time: what the run took, if it was not more than we need."""
-        return min(BATCH, self.config.eval_batch)
+        """How many images fit into memory at a time: what a device of the run took, if it was not more than we need."""
+        return min(BATCH, max(1, self.config.eval_batch // (device_count(self.config.devices) or 1)))
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
@@ -109,7 +108,9 @@ def load(run: str | Path, accelerator: str = "cpu") -> Trained:
     network = ResNet.from_config(config, shape[0], len(classes))
     try:
         load_best(folder, network)
-    except (OSError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except (KeyError, TypeError, RuntimeError) as error:
+        if isinstance(error, DataError) or is_out_of_memory(error):  # which say what it is themselves
+            raise
         reason = str(error).strip().splitlines()[0].rstrip(".:")
         raise DataError(f"{folder / WEIGHTS} does not hold the weights of this run: {reason}.") from error
     network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -122,7 +123,7 @@ def read_settings(settings: dict[str, Any], folder: Path) -> Config:
     """The recorded settings as a checked ``Config``; a key that an older version did not have gets today's default."""
     try:
         config = typed(Config, settings, defaults())
-        check(config)
+        check_network(config)
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
         raise DataError(f"The settings in {folder / FILE_NAME} are no longer possible: {error}") from error
     return config

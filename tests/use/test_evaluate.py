@@ -204,6 +204,7 @@ def test_other_data_are_matched_by_the_names_of_their_classes(run, folder):
         (["data=folder", "data.root=MINE", "split=val"], "has no folder train/"),
         (["split=val", "data.val_size=0"], "holds no validation images out"),
         (["split=tst"], "Did you mean test?"),
+        (["data=folder", "data.root=MINE", "data.test_limit=2"], "data.test_limit=2 is not possible: all images of"),
         (["augment.rotatoin=3"], "Did you mean augment.rotation?"),
         (["lr=3"], "There is no setting lr here"),
         (["data=minst"], "Did you mean mnist?"),

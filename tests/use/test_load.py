@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from resnet_lightning import load
-from resnet_lightning.config import ConfigError, DataError
+from resnet_lightning.config import ConfigError, DataError, plain_settings
+from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.result import RunResult
 from resnet_lightning.training import sealed
+from resnet_lightning.training.sealed import write_sealed
 from resnet_lightning.use.find import find_run
 
 
@@ -92,7 +94,7 @@ def test_missing_run_is_one_sentence_with_the_nearest(trained_run, monkeypatch):
     ("file", "content", "sentence"),
     [
         ("result.json", b"{", "cannot be read"),
-        ("best.ckpt", b"PK nonsense", "does not hold the weights of this run"),
+        ("best.ckpt", b"PK nonsense", "best.ckpt is damaged"),
         ("best.ckpt", None, "has no best.ckpt: the run is done"),
     ],
 )
@@ -155,8 +157,35 @@ def test_package_is_imported_without_torch():
 
 def test_a_network_of_many_stages_is_loaded_under_its_long_name(settings, tmp_path):
     """The name in the record has what differs from the file of the model; there is no room for that in a name."""
-    from resnet_lightning.checks import check
-
-    config = settings(f"model.depths={[1] * 16}".replace(" ", ""), f"model.widths={[1024] * 16}".replace(" ", ""))
+    config = settings(f"model.depths={[1] * 30}".replace(" ", ""), f"model.widths={[4] * 30}".replace(" ", ""))
     assert len(config.model.name) > 100
-    check(config)
+    network = ResNet.from_config(config, 1, 10)
+    write_sealed({"state_dict": network.state_dict(), "epoch": 1}, tmp_path / "best.ckpt")
+    data = {"name": "mnist", "classes": list("0123456789"), "image_shape": [1, 28, 28], "mean": [0.1], "std": [0.3]}
+    RunResult("done", [], plain_settings(config), 0, data=data, test={"accuracy": 0.1}).write(tmp_path)
+    assert load(tmp_path).logits(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape == (2, 10)
+
+
+def test_a_run_needs_no_file_of_its_optimizer_schedule_or_data(trained_run, tmp_path, digits):
+    """They were somebody's own, or have other keys by now."""
+    config = RunResult.read(trained_run).config
+    config["optimizer"] = {"name": "mine", "algorithm": "Lion"}
+    config["scheduler"] = {"name": "mine"}
+    config["data"] |= {"name": "my_reader"}
+    trained = load(copy(trained_run, tmp_path / "run", config=config))
+    assert torch.equal(trained.logits(digits[0][:8]), load(trained_run).logits(digits[0][:8]))
+
+
+def test_a_device_takes_its_share_of_the_images_of_several(trained_run):
+    trained = load(trained_run)
+    assert replace(trained, config=replace(trained.config, eval_batch=100, devices=2)).batch == 50
+    assert replace(trained, config=replace(trained.config, eval_batch=1, devices=[0, 1])).batch == 1
+
+
+def test_weights_that_find_no_memory_are_not_wrong(trained_run, monkeypatch):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("resnet_lightning.use.trained.load_best", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        load(trained_run)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_lightning import load
 from resnet_lightning.predict import main
@@ -64,7 +65,7 @@ def test_invert_can_be_said(trained_run, pictures, capsys):
         (["RUN", "x.png", "top=0"], 2, "a whole number from 1"),
         (["RUN", "x.png", "format=xml"], 2, "Allowed: table, csv, json"),
         (["RUN", "x.png", "--top"], 2, "written key=value"),
-        (["RUN", "x.png"], 1, "x.png cannot be read as an image"),
+        (["RUN", "x.png"], 1, "There is no file x.png"),
         (["nowhere", "x.png"], 2, "There is no folder nowhere"),
     ],
 )
@@ -92,3 +93,25 @@ def test_help_needs_no_torch(name):
     code = f"import sys, resnet_lightning.{name} as c; c.main(['--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and "Settings (key=value)" in done.stdout, done.stderr
+
+
+def test_out_of_memory_is_one_sentence(trained_run, pictures, monkeypatch, capsys):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    monkeypatch.setattr("resnet_lightning.use.trained.Trained.logits", fail)
+    assert main([str(trained_run), str(pictures / "0_grey.png")]) == 1
+    assert "Error: Out of memory (OutOfMemoryError: CUDA out of memory. Tried" in capsys.readouterr().err
+
+
+def test_an_output_that_was_closed_before_the_start_is_none_to_fail_on(trained_run, pictures):
+    arguments = [str(trained_run), str(pictures / "0_grey.png"), "format=csv"]
+    command = [sys.executable, "-m", "resnet_lightning.predict", *arguments]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *command], stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_an_image_of_too_many_pixels_says_so(trained_run, pictures, monkeypatch, capsys):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)
+    assert main([str(trained_run), str(pictures / "1_wide.png")]) == 1
+    assert "1_wide.png has more pixels than Pillow reads" in capsys.readouterr().err
