@@ -17,9 +17,12 @@ def opening_lines(config: Config, result: RunResult, data: ImageDataModule) -> s
     held_out = (
         f"{counts['val']:,} validation" if counts["val"] else "no validation (the test set selects the best epoch)"
     )
+    unseen = len(data.classes) - len(data.data.train.labels[data.train_index].unique())
+    none = f"; of {unseen} of {len(data.classes)} classes none is trained on" if unseen else ""
+    images = f"{counts['train']:,} training, {held_out}, {counts['test']:,} test images"
     lines = [
         summary(result.model, data.image_shape),
-        f"data        {data.config.name}: {counts['train']:,} training, {held_out}, {counts['test']:,} test images",
+        f"data        {data.config.name}: {images}{none}",
         f"device      {result.device}, precision {result.precision}, {threads_text(result.threads)}",
     ]
     parts = [f"moving average of the weights (decay {config.ema:g} a step)"] if config.ema else []

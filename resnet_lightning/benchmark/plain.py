@@ -22,7 +22,7 @@ class MNIST(Dataset[Any]):
     """As ``torchvision.datasets.MNIST``, from the files of the package: (PIL image, label), transformed one by one."""
 
     def __init__(self, transform: transforms.Compose) -> None:
-        source = read_mnist(Path())
+        source = read_mnist()
         self.images = [image for chunk in source.images["train"]() for image in chunk[..., 0]]
         self.labels, self.transform = source.labels["train"], transform
 

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from resnet_lightning.checks import check_augment, check_channels, check_statistics, held_out, require, scaled_images
-from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig
+from resnet_lightning.config import AugmentConfig, ConfigError, DataConfig, DataError
 from resnet_lightning.data import cache
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.cache import DataSet, ImageSet
@@ -48,6 +48,15 @@ def refuse_lost_classes(labels: Tensor, left: Tensor, classes: Sequence[str], va
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise ConfigError(f"data.val_size={val_size} leaves no image of the class {lost[0]}{more} to train on.")
+
+
+def refuse_one_class(classes: Sequence[str], root: str) -> None:
+    """
+    Raises:
+        DataError: there is nothing to tell apart, as where the folders of the classes lie one deeper.
+    """
+    if len(classes) == 1:
+        raise DataError(f"{root} has one class only, {classes[0]}: data=folder reads <data.root>/train/<class>/*.png.")
 
 
 def chosen(index: Tensor, labels: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -139,12 +148,14 @@ class ImageDataModule(LightningDataModule):
         """Open the cache and fix the split: the same for every run with this ``val_size`` and ``val_seed``.
 
         Raises:
-            ConfigError: there are fewer images than ``val_size`` holds out.
+            ConfigError: there are fewer images than ``val_size`` holds out, or none is left of a class.
+            DataError: files are missing or damaged, or there is one class only.
         """
         if self._ready:
             return
         self._data = data = self._data or cache.load(self.config)
         labels = data.train.labels
+        refuse_one_class(data.classes, self.config.root)
         count = held_out(self.config.val_size, len(labels))
         below = f"below the {len(labels):,} training images"
         require("data.val_size", self.config.val_size, count < len(labels), below)

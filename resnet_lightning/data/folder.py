@@ -130,6 +130,10 @@ def read_image(path: Path, size: int) -> Bytes:
             return np.asarray(ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.BILINEAR))
     except MemoryError:
         raise
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {path}.") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path} has more pixels than Pillow reads, 179 million: make it smaller.") from error
     except Exception as error:  # Pillow raises this and that where a file is odd, TypeError for a text in its EXIF
         reason = str(error) or type(error).__name__
         raise DataError(f"{path} cannot be read as an image ({reason}): repair or remove it.") from error

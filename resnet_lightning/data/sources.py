@@ -57,7 +57,7 @@ def idx_splits(read: Callable[[str], bytes]) -> dict[str, tuple[Bytes, Bytes]]:
     return splits
 
 
-def read_mnist(root: Path) -> Source:
+def read_mnist() -> Source:
     folder = Path(__file__).parent / "mnist"
 
     def read(name: str) -> bytes:
@@ -73,8 +73,14 @@ def read_fashion_mnist(root: Path) -> Source:
     from torchvision.datasets import FashionMNIST
 
     folder = root / "FashionMNIST" / "raw"
+    problems = []
     for name, md5 in FashionMNIST.resources:
-        fetch(folder, name, [mirror + name for mirror in FashionMNIST.mirrors], md5, "31 MB in four files")
+        try:
+            fetch(folder, name, [mirror + name for mirror in FashionMNIST.mirrors], md5, "31 MB in four files")
+        except DataError as error:  # say of all what is to be fetched
+            problems.append(str(error))
+    if problems:
+        raise DataError("\n".join(problems))
     return in_memory(
         "official", FASHION_CLASSES, idx_splits(lambda name: gzip.decompress((folder / f"{name}.gz").read_bytes()))
     )
@@ -179,7 +185,7 @@ def open_source(name: str, root: Path, image_size: int) -> Source:
         DataError: they are missing or damaged.
     """
     if name == "mnist":
-        return read_mnist(root)
+        return read_mnist()
     if name == "fashion_mnist":
         return read_fashion_mnist(root)
     if name in ("cifar10", "cifar100"):

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from PIL import Image
 from torch import nn
 
 from resnet_lightning.checks import check_batch, held_out
-from resnet_lightning.config import ConfigError
+from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.datamodule import ImageDataModule, refuse_lost_classes, stratified
 
@@ -180,3 +181,13 @@ def test_folder_takes_its_statistics_from_its_images(module, image_folder):
     data = module("data=folder", f"data.root={image_folder}", "data.image_size=16")
     assert data.statistics == (data.data.mean, data.data.std)
     assert len(data.val_index) == 8  # a tenth of 80
+
+
+def test_images_of_one_class_are_refused(module, tmp_path):
+    """The folders of the classes lie one deeper."""
+    for split in ("train", "test"):
+        (tmp_path / split / "images" / "cat").mkdir(parents=True)
+        for number in range(4):
+            Image.new("RGB", (8, 8)).save(tmp_path / split / "images" / "cat" / f"{number}.png")
+    with pytest.raises(DataError, match=r"has one class only, images: data=folder reads <data\.root>/train/<class>"):
+        module("data=folder", f"data.root={tmp_path}", "data.image_size=8", "batch=2", "data.val_size=1")

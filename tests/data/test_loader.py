@@ -24,7 +24,9 @@ def test_epoch_sees_every_image_once():
 
 
 def test_images_labels_and_draws_belong_together():
-    for images, marks, draws in train_loader():
+    batches = list(train_loader())
+    assert len(batches) == len(train_loader()) > 1
+    for images, marks, draws in batches:
         assert torch.equal(images.flatten().long(), marks)
         assert draws.shape == (len(marks), 3)
 

@@ -177,3 +177,13 @@ def test_a_disk_that_fills_is_an_error_with_the_path(tmp_path, monkeypatch, step
     with pytest.raises(OSError, match="No space left") as caught:
         open_source("cifar10", tmp_path, 32)
     assert caught.value.filename == str(tmp_path)
+
+
+def test_missing_fashion_mnist_offline_says_all_that_is_to_be_fetched(tmp_path, monkeypatch):
+    def offline(*_):
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", offline)
+    with pytest.raises(DataError) as caught:
+        open_source("fashion_mnist", tmp_path, 28)
+    assert str(caught.value).count("curl -L -o") == 4
