@@ -115,7 +115,7 @@ def read_comparison(folder: Path) -> Comparison:
     known = [(overrides[name], result) for name, result, _, _ in found]
     columns = swept_columns(known)
     columns += unnamed_columns(columns, known)
-    values = {key: settings_of(key, known) for key in columns}
+    values = {key: in_one_form(settings_of(key, known)) for key in columns}
     runs = []
     for position, (name, result, status, reason) in enumerate(found):
         settings = {key: values[key][position] for key in columns}
@@ -127,6 +127,12 @@ def read_comparison(folder: Path) -> Comparison:
     reference = folder / REFERENCE_FILE
     found_reference = reference if reference.is_file() else None
     return Comparison(folder, columns, runs, group_runs(runs), found_reference, len(every) - len(found))
+
+
+def in_one_form(values: Sequence[Value]) -> list[Value]:
+    """Equal values as the first of them is written: 32 is that of a job that waits, "32" that of a record."""
+    forms: dict[str, Value] = {}
+    return [forms.setdefault(comparable(value), value) for value in values]
 
 
 def tell_images_apart(found: Sequence[Found]) -> list[Found]:
@@ -198,14 +204,18 @@ def check_scale(folder: Path, results: list[RunResult]) -> None:
 
 
 def read_plan(folder: Path) -> Plan:
-    """What ``sweep.json`` says; nothing without a readable one."""
+    """What ``sweep.json`` says; nothing without one, or with a damaged one.
+
+    Raises:
+        OSError: it is there and cannot be read, which may pass.
+    """
     try:
         plan = json.loads((folder / PLAN_FILE).read_text(encoding="utf-8"))
         listed = [{"overrides": [], "command": "", **job, "folder": str(job["folder"])} for job in plan["jobs"]]
         # of a file that may be somebody else's: names, never a way out of the folder
         jobs = [job for job in listed if Path(job["folder"]).name == job["folder"]]
         return Plan(jobs, [str(command) for command in plan.get("commands", [])])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
         return Plan([], [])
 
 

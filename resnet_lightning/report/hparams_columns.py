@@ -34,6 +34,11 @@ def write_columns(comparison: Comparison, path: Path) -> None:
             writer.write(event.SerializeToString())
 
 
+def computed_in(comparison: Comparison, key: str) -> set[str]:
+    """What ``precision=auto`` came to: a row has that."""
+    return {str(run.result.precision) for run in comparison.runs if run.result} if key == "precision" else set()
+
+
 def domain(comparison: Comparison, key: str) -> Any:
     """The values of a key with the types that the rows have: the tab needs them to sort and to filter."""
     from tensorboard.plugins.hparams import api_pb2, summary_v2
@@ -50,7 +55,7 @@ def domain(comparison: Comparison, key: str) -> Any:
             hparam_info.type = api_pb2.DATA_TYPE_STRING
             hparam_info.domain_discrete.extend(values)
 
-    levels = sort_levels(group.settings[key] for group in comparison.groups)
+    levels = sort_levels([*(group.settings[key] for group in comparison.groups), *(computed_in(comparison, key))])
     values: list[Any] = ["null" if value is None else value for value in levels]
     if all(map(is_numeric, values)):
         numbers = [float(value) for value in values]

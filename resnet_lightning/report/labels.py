@@ -55,8 +55,8 @@ def shorten(text: str, length: int) -> str:
 def status_text(row: Row) -> str:
     """``done``, ``done, ≤ chance``, ``Out of memory``, ``failed: ValueError: ...``, ``2 of 3 done, 1 failed: ...``."""
     status = STATUS.get(row.status, row.status)
-    if row.at_chance:
-        status += f", {CHANCE}"
+    if row.at_chance:  # those that are done
+        status = f"done, {CHANCE}" if status == "done" else status.replace("done", f"done ({CHANCE})", 1)
     tells = row.reason and row.status not in {"done", "oom"}
     return clean(f"{status}: {shorten(clean(row.reason or ''), REASON_LENGTH)}" if tells else status)
 

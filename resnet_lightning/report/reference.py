@@ -26,7 +26,7 @@ from resnet_lightning.files import atomic_write
 from resnet_lightning.help import type_names
 from resnet_lightning.report.columns import NOT_SETTINGS, Value, comparable, parsed, settings_of
 from resnet_lightning.report.frame import REFERENCE_FILE, Comparison, Group, Run
-from resnet_lightning.report.statistics import Estimate, devices_of, estimate, measured, status_of
+from resnet_lightning.report.statistics import Estimate, estimate, measured, runs_on_one_device, status_of
 
 FOLDER = Path(__file__).parents[1] / "references"
 NUMBERS = {"seconds": "Time (s)", "train_seconds": "Time of training (s)", "peak_memory": "Peak memory (MiB)"}
@@ -209,9 +209,11 @@ def pair_up(comparison: Comparison, reference: Reference) -> list[Pair]:
         for group in groups:
             named = {key: parsed(line[key]) for key in reference.keys if line[key]}
             others = {key: value for key, value in group.settings.items() if key not in reference.keys}
-            on_one = len(devices_of(group)) < 2  # a mean over two devices is the time of neither
             ours = {
-                metric: estimate(metric_value(run, metric) for run in group.runs if on_one or metric not in NUMBERS)
+                metric: estimate(
+                    metric_value(run, metric)
+                    for run in (runs_on_one_device(group) if metric in NUMBERS else group.runs)
+                )
                 for metric in reference.metrics
             }
             theirs = {metric: published(line, metric) for metric in reference.metrics}

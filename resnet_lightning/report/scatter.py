@@ -61,8 +61,8 @@ def draw_effect(panel: Axes, comparison: Comparison, effect: Effect) -> None:
         bars = [bar(level.accuracy) for level in effect.levels]
         line = "-" if all(is_numeric(value) for value in places) else ""
         panel.errorbar(list(places.values()), means, bars, color=COLOURS[0], marker="o", capsize=4, linestyle=line)
-    share = "" if effect.share is None else f": {share_text(effect.share)} of variance"
-    panel.set(xlabel=header(effect.key), title=header(effect.key) + share)
+    share = "" if effect.share is None else f"{share_text(effect.share)} of variance"  # without the key: it may be long
+    panel.set(xlabel=header(effect.key), title=share)
 
 
 def bar(estimate: Estimate) -> float:

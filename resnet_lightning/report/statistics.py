@@ -148,7 +148,7 @@ def ranked(rows: list[Row], by: str) -> list[Row]:
 def row_of(group: Group) -> Row:
     held_out = [run for run in group.runs if run.result and run.result.selection != "test"]
     worst = min((run for run in group.runs if run.status != "done"), key=severity, default=None)
-    one_device = group.runs if len(devices_of(group)) < 2 else []  # a mean over two is the time of neither
+    one_device = runs_on_one_device(group)
     return Row(
         group,
         train_loss=estimate(measured(run, "train", "loss") for run in group.runs),
@@ -166,6 +166,11 @@ def row_of(group: Group) -> Row:
 def devices_of(group: Group) -> set[str]:
     """The devices that the finished runs had."""
     return {run.result.device_kind for run in group.runs if run.result and run.status == "done"}
+
+
+def runs_on_one_device(group: Group) -> list[Run]:
+    """The runs of a group, none where they had several devices: a mean over two is the time of neither."""
+    return group.runs if len(devices_of(group)) < 2 else []
 
 
 def at_chance(group: Group) -> bool:

@@ -21,11 +21,11 @@ from resnet_lightning.report.statistics import (
     Estimate,
     Level,
     Row,
-    devices_of,
     estimate,
     is_balanced,
     measured,
     p_text,
+    runs_on_one_device,
     selection,
     selection_metric,
 )
@@ -43,7 +43,8 @@ def summarise(comparison: Comparison, rows: list[Row], effects: list[Effect]) ->
     best = next((row for row in rows if row.best), None)
     sentences = []
     if best is None:
-        sentences.append("No run has finished yet: there is nothing to compare.")
+        yet = " yet" if any(run.status in UNFINISHED for run in comparison.runs) else ""
+        sentences.append(f"No run has finished{yet}: there is nothing to compare.")
     else:
         sentences.append(best_setting(comparison, rows, best))
         sentences += other_data(comparison) + other_samples(comparison)
@@ -180,8 +181,7 @@ def speed_ups(rows: list[Row]) -> list[str]:
 
 
 def train_seconds(row: Row) -> Estimate | None:
-    runs = row.group.runs if len(devices_of(row.group)) < 2 else []
-    return estimate(measured(run, "train_seconds") for run in runs)
+    return estimate(measured(run, "train_seconds") for run in runs_on_one_device(row.group))
 
 
 def noise(comparison: Comparison, rows: list[Row], best: Row) -> list[str]:
@@ -254,5 +254,6 @@ def unfinished(runs: list[Run]) -> list[str]:
     counts = Counter(run.status for run in runs if run.status in UNFINISHED)
     if not counts:
         return []
-    texts = (f"{number} of {count(len(runs), 'run')} {STATUS.get(status, status)}" for status, number in counts.items())
-    return [", ".join(texts) + "."]
+    said = STATUS | {"running": "running, or ended without a word"}
+    texts = (f"{number} of {count(len(runs), 'run')} {said.get(status, status)}" for status, number in counts.items())
+    return ["; ".join(texts) + "."]

@@ -162,7 +162,7 @@ def latex(content: str) -> str:
 def console_text(comparison: Comparison, rows: list[Row], compared: Against | None = None) -> str:
     """The table and its caption for standard output: coloured on a terminal, as wide as it needs elsewhere.
 
-    Of more than 30 rows only the best are shown, best first.
+    Of more than 30 rows only so many are shown, best first.
     """
     from rich import box
     from rich.console import Console
@@ -182,7 +182,7 @@ def console_text(comparison: Comparison, rows: list[Row], compared: Against | No
     with console.capture() as capture:
         console.print(table)
         if len(shown) < len(rows):
-            left = f"The best {len(shown)} settings; {len(rows) - len(shown):,} more are in comparison.md and .csv."
+            left = f"{len(shown)} settings, the best first; {len(rows) - len(shown):,} more in comparison.md and .csv."
             console.print(Text(left))
         console.print(Text(caption(comparison, rows)))
         for one in compared.tables if compared else ():

@@ -234,7 +234,8 @@ def test_main_effects_say_their_share(sweep):
     comparison = read_comparison(sweep)
     figure = scatter.main_effects(comparison, main_effects(comparison))
     assert figure is not None
-    assert [panel.get_title() for panel in figure.axes] == ["LR: 100 % of variance", "BS: <1 % of variance"]
+    assert [panel.get_title() for panel in figure.axes] == ["100 % of variance", "<1 % of variance"]
+    assert [panel.get_xlabel() for panel in figure.axes] == ["LR", "BS"]
 
 
 @pytest.mark.parametrize(

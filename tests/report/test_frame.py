@@ -276,3 +276,12 @@ def test_a_plan_names_no_folder_elsewhere(sweep, tmp_path):
     names = ["a", "../elsewhere", str(tmp_path / "elsewhere")]
     (sweep / "sweep.json").write_text(json.dumps({"jobs": [{"folder": name} for name in names]}))
     assert [run.name for run in read_comparison(sweep).runs] == ["a"]
+
+
+def test_a_value_is_the_same_in_a_record_and_in_a_job_that_waits(sweep):
+    """A record says "32" of precision=32, the plan 32."""
+    write_run(sweep / "a", **{"model.tag": "32"})
+    write_run(sweep / "b", **{"model.tag": "bf16"})
+    write_plan(sweep, {"c": ["model.tag=32", "lr=0.2"], "a": [], "b": []})
+    values = [run.settings["model.tag"] for run in read_comparison(sweep).runs]
+    assert values[0] == values[1] != values[2] and type(values[0]) is type(values[1])

@@ -20,6 +20,8 @@ from resnet_lightning.report.frame import read_comparison
 from resnet_lightning.report.hparams_columns import FILE_NAME, write_columns
 from tests.report.conftest import write_grid
 
+RUNS = 32  # of the sweep below
+
 
 def write_events(folder: Path) -> None:
     """What the runs of a sweep leave: a row each, scalars, and how it ended."""
@@ -55,7 +57,8 @@ def tensorboard(sweep):
             try:
                 with urllib.request.urlopen(request, timeout=30) as answer:
                     found = json.load(answer)
-                if found.get("hparamInfos") or found.get("sessionGroups"):
+                groups = found.get("sessionGroups", [])
+                if found.get("hparamInfos") or sum(len(group["sessions"]) for group in groups) == RUNS:
                     return found
             except (OSError, urllib.error.URLError):
                 pass

@@ -236,8 +236,11 @@ def test_a_level_without_a_finished_run_is_no_level(sweep):
 
 def test_estimates_are_finite(sweep):
     write_grid(sweep, lambda lr, seed: 0.9 + 1e-12 * seed, seeds=3, lr=[0.1, 0.2])
-    for row in rows(sweep):
+    found = rows(sweep)
+    assert len(found) == 2
+    for row in found:
         assert row.test_accuracy and math.isfinite(row.test_accuracy.mean + (row.test_accuracy.sd or 0))
+        assert row.best or (row.p_value is not None and 0 <= row.p_value <= 1)
 
 
 def test_a_run_at_chance_is_marked_and_one_above_is_not(tmp_path):
@@ -246,5 +249,11 @@ def test_a_run_at_chance_is_marked_and_one_above_is_not(tmp_path):
         run.test["confusion_matrix"] = [[60, 0], [40, 0]]  # always the first class, which has 60 of 100
         run.write(tmp_path / name)
     write_run(tmp_path / "c", 0.1, lr=0.3)  # an old record without a confusion matrix
+    write_run(tmp_path / "d", status="failed", lr=0.6, seed=1)
     rows = compare(read_comparison(tmp_path))
-    assert [status_text(row) for row in rows] == ["done, ≤ chance", "done", "done"]
+    ends = [
+        "1 of 2 done (≤ chance), 1 failed: ValueError: batch 64 is | more than 100 % of _the_ images",
+        "done",
+        "done",
+    ]
+    assert [status_text(row) for row in rows] == ends

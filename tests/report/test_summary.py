@@ -82,7 +82,9 @@ def test_a_single_key_has_no_other_settings_to_average_over(sweep):
 def test_all_failed(sweep):
     write_grid(sweep, lambda **_: "failed", lr=[0.1, 0.2])
     text = sentences(sweep)
-    assert text.startswith("No run has finished yet") and "Best" not in text and "2 of 2 runs did not finish" in text
+    assert (
+        text.startswith("No run has finished: there is") and "Best" not in text and "2 of 2 runs did not finish" in text
+    )
 
 
 def test_different_samples_of_the_test_images_are_said(sweep):

@@ -146,7 +146,7 @@ def test_many_rows_the_console_shows_the_best_and_says_where_the_others_are(swee
     tables = Tables(sweep)
     shown = [line.split()[0] for line in tables.console.splitlines() if line.strip().endswith("done")]
     assert len(shown) == 30 and shown[0] == "*" and shown[1:3] == ["0.49", "0.48"]
-    assert "20 more are in comparison.md" in tables.console
+    assert "30 settings, the best first; 20 more in comparison.md" in tables.console
     assert len(tables.markdown_cells()) == 52 and r"\begin{longtable}" in tables.latex
 
 

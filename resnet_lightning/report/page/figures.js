@@ -87,7 +87,11 @@ const configuration = () => ({
   modeBarButtonsToRemove: BUTTONS,
 });
 
-const colourBar = () => ({ title: { text: "test accuracy (%)", side: "right" }, thickness: 12, outlinewidth: 0 });
+const colourBar = () => ({
+  title: { text: `test accuracy (%)${onTest}`, side: "right" },
+  thickness: 12,
+  outlinewidth: 0,
+});
 
 // Draw a figure below its note, or in place of an empty one say why.
 function draw(part, note, traces, form, height) {

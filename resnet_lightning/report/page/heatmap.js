@@ -1,14 +1,22 @@
 // Heat map: mean test accuracy over a pair of settings, of the runs in the table.
 
+const MOST_CELLS = 10_000;
 const VARIED = page.columns.filter((key) => levelsOf(key).length > 1);
 
 function drawHeatmap(runs) {
   const [across, down] = [byId("heatmap-x").value, byId("heatmap-y").value];
   if (VARIED.length < 2) return draw("heatmap", "There are no two settings that vary.", [], {});
   const [columns, rows] = [levelsOf(across), levelsOf(down)];
-  const cells = rows.map((row) =>
-    columns.map((column) => cell(runs.filter((run) => run.settings[across] === column && run.settings[down] === row))),
-  );
+  if (columns.length * rows.length > MOST_CELLS)
+    return draw("heatmap", `${across} and ${down} have too many values for a heat map.`, [], {});
+  const place = (row, column) => JSON.stringify([row, column]);
+  const runsAt = new Map();
+  for (const run of runs) {
+    const where = place(run.settings[down], run.settings[across]);
+    if (!runsAt.has(where)) runsAt.set(where, []);
+    runsAt.get(where).push(run);
+  }
+  const cells = rows.map((row) => columns.map((column) => cell(runsAt.get(place(row, column)) ?? [])));
   const flat = cells.flat();
   const trace = {
     type: "heatmap",
