@@ -143,8 +143,8 @@ def contents(texts: dict[str, Text], folder: Path) -> str:
     lines = [
         HEADING,
         "",
-        "Made by `python -m resnet_lightning.reproduce` (`make reports`). Every table stands beside that of its",
-        "report; what was scaled down says so in its title. A sweep goes on from these records after",
+        f"Made by `python -m resnet_lightning.reproduce pages={folder.as_posix()}`. Every table stands beside that of",
+        "its report; what was scaled down says so in its title. A sweep goes on from these records after",
         f"`cp -r {folder.as_posix()}/<its folder> multirun/`.",
         "",
         "| report | sweeps with results here |",

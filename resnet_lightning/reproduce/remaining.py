@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from resnet_lightning.checks import TRAIN_IMAGES
+from resnet_lightning.checks import CHANNELS, TRAIN_IMAGES
 from resnet_lightning.compose import compose_all
 from resnet_lightning.config import Config, identity, plain_settings
 from resnet_lightning.models.resnet import ResNet
@@ -40,8 +40,16 @@ def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResul
         return []
     own, on = by_machine(runs), by_machine([*others, *runs])
     scaled = {machine: {key_of(one.config, over_devices): one for one in own.get(machine, [])} for machine in own or on}
-    times = {machine: seconds_left(work, known, on[machine]) for machine, known in scaled.items()}
-    time = "; ".join(f"{text} on {machine}" for machine, text in times.items() if text) or "not known"
+    times = {
+        machine: seconds_left({key: work[key] for key in work.keys() & known.keys()}, known, [])
+        if over_devices  # another device has another speed
+        else seconds_left(work, known, on[machine])
+        for machine, known in scaled.items()
+    }
+    texts = [f"{text} on {machine}" for machine, text in times.items() if text]
+    if over_devices and work.keys() - {key for known in scaled.values() for key in known}:
+        texts.append("not known on the others" if texts else "not known")
+    time = "; ".join(texts) or "not known"
     command = f"`python -m resnet_lightning --multirun experiment={experiment}`"
     return [f"| {command} | {len(work)} of {len(wanted)} | {sum(work.values()):,.1f} | {time} |"]
 
@@ -102,7 +110,7 @@ def petaflop(macs: int, images: int) -> float:
 
 def work_of_an_image(config: Config) -> int:
     """Multiply-accumulates of the network of a run, forward."""
-    channels = 1 if "mnist" in config.data.name else 3
+    channels = CHANNELS[config.data.name]
     with torch.device("meta"):
         network = ResNet.from_config(config, channels, num_classes=10)
     return multiply_accumulates(network, (channels, config.data.image_size, config.data.image_size))

@@ -250,3 +250,14 @@ def test_all_reports_scaled_down(data_root, tmp_path):
     for name in ("r1", "r2", "r3", "r4", "r5"):
         text = (tmp_path / "multirun" / "reports" / f"{name}.md").read_text()
         assert "caled down to 2 % of the training images and 2 % of the epochs" in text and "difference" in text
+
+
+def test_another_device_has_another_speed(tmp_path):
+    """The time on a CPU says nothing of the run on a GPU."""
+    assert "not known" in remaining("r5_device", [])[0]
+    jobs = compose_all(["experiment=r5_device", "scale=0.1"], multirun=True).jobs
+    settings = [plain_settings(config) for _, config in jobs if config.accelerator == "cpu"]
+    add_runs(tmp_path / "r5_device_scale-0.1", settings)
+    (line,) = remaining("r5_device", [tmp_path / "r5_device_scale-0.1"])
+    assert "2 of 2" in line and line.endswith("on Test CPU, 2 CPU threads, 32 precision; not known on the others |")
+    assert "about" not in line
