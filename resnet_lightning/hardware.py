@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -221,6 +222,15 @@ def peak_memory(device: torch.device) -> float | None:
         return torch.cuda.max_memory_reserved(device) / 2**20
     if device.type == "mps":  # keeps no record, but all that it has had
         return torch.mps.driver_allocated_memory() / 2**20
+    return peak_resident()
+
+
+def peak_resident() -> float | None:
+    """Of this process, in MiB; None on Windows."""
+    if sys.platform == "linux":  # where getrusage counts that of the process that started this one, too
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        if found := re.search(r"^VmHWM:\s*(\d+) kB", status, re.MULTILINE):
+            return int(found[1]) / 2**10
     try:
         import resource
     except ImportError:  # Windows

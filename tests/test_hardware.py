@@ -153,14 +153,33 @@ def test_info_names_the_precision_of_each_gpu(gpus, monkeypatch):
     assert said == [f"cuda:{number} GPU, 16 GiB, precision auto = {kind}" for number, kind in ((0, "bf16"), (1, "32"))]
 
 
-def test_auto_precision_is_what_the_hardware_computes_in():
-    assert hardware.pick_precision("auto", "cpu") == ("bf16" if hardware.computes_in_bf16("cpu") else "32")
+@pytest.mark.parametrize(
+    ("flags", "system", "precision"),
+    [
+        ("avx2 avx512f avx512_bf16", "linux", "bf16"),
+        ("avx2 amx_bf16 amx_tile", "linux", "bf16"),
+        ("avx2 fma", "linux", "32"),
+        ("avx512_bf16", "darwin", "32"),  # has no such file
+    ],
+)
+def test_auto_precision_of_a_cpu_is_what_it_has_units_for(monkeypatch, flags, system, precision):
+    monkeypatch.setattr(hardware.Path, "read_text", lambda *_, **__: f"processor: 0\nflags: {flags}\n")
+    monkeypatch.setattr(hardware.sys, "platform", system)
+    assert hardware.pick_precision("auto", "cpu") == precision
     assert hardware.pick_precision("32", "cpu") == "32"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere they may be unknown")
 def test_memory_and_age_are_those_of_this_process():
-    assert 50 < (hardware.peak_memory(torch.device("cpu")) or 100) < 100_000
-    assert 0 < (hardware.process_age() or 1) < 100_000
+    code = (
+        "import time; start = time.time()\n"
+        "import torch; from resnet_lightning import hardware\n"
+        "cpu = torch.device('cpu'); before = hardware.peak_memory(cpu); torch.ones(2**26)\n"
+        "print(hardware.peak_memory(cpu) - before, hardware.process_age() - (time.time() - start))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    grown, older = map(float, done.stdout.split())
+    assert grown == pytest.approx(256, rel=0.1) and older > -0.05  # MiB; the clock of the system has ticks
 
 
 def test_memory_of_an_apple_gpu_is_that_of_its_driver(monkeypatch):
