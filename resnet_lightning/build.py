@@ -18,14 +18,14 @@ from resnet_lightning.training.loggers import Loggers, open_loggers
 
 
 def build_data(config: Config) -> ImageDataModule:
-    """The data of the run, in memory; the first run downloads them where the source allows it."""
+    """The data of the run, opened; the first run downloads them where the source allows it."""
     data = ImageDataModule(
         config.data,
         config.augment,
-        config.batch,
-        config.eval_batch,
-        config.seed,
-        config.scale,
+        batch=config.batch,
+        eval_batch=config.eval_batch,
+        seed=config.seed,
+        scale=config.scale,
         eval_train=config.eval_train == "epoch",
     )
     data.prepare_data()
@@ -39,15 +39,15 @@ def build_classifier(config: Config, data: ImageDataModule) -> ImageClassifier:
     return ImageClassifier(
         network,
         len(data.classes),
-        config.optimizer,
-        config.scheduler,
-        config.lr,
-        config.weight_decay,
-        config.label_smoothing,
-        config.ema,
-        config.tta,
-        config.seed,
-        config.compile,
+        optimizer=config.optimizer,
+        scheduler=config.scheduler,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        label_smoothing=config.label_smoothing,
+        ema=config.ema,
+        tta=config.tta,
+        seed=config.seed,
+        compiled=config.compile,
         schedule_epochs=config.epochs,
     )
 

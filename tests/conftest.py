@@ -3,8 +3,10 @@
 import json
 import os
 import subprocess
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +35,25 @@ HPARAMS_QUERY = {
 }  # fmt: skip
 
 
+os.environ.setdefault("no_proxy", "127.0.0.1,localhost")  # of servers that tests start
+os.environ.pop("FORCE_COLOR", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """What a run changes in its process on purpose is put back for the next test."""
+    environment, hook = dict(os.environ), threading.excepthook
+    yield
+    os.environ.clear()
+    os.environ.update(environment)
+    threading.excepthook = hook
+
+
+@pytest.fixture(autouse=True)
 def two_threads() -> None:
+    torch.manual_seed(0)  # what a test draws does not depend on those before it
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", min(2, os.cpu_count() or 1))))
 
 
@@ -101,7 +116,7 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tensorboard():
-    """``tensorboard(folder)("scalars/tags")`` asks TensorBoard's own server, once it has loaded the folder."""
+    """``tensorboard(folder)("scalars/tags")`` asks TensorBoard's own server, once it has loaded all runs."""
     from tensorboard import program
 
     def serve(folder: Path):
@@ -115,10 +130,13 @@ def tensorboard():
             with urllib.request.urlopen(request, timeout=20) as answer:
                 return json.load(answer)
 
+        finished = {path.parent.name for path in folder.rglob("result.json") if RunResult.read(path.parent).test}
         deadline = time.monotonic() + 60
-        while not ask("scalars/tags") and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            loaded = {Path(run).name for run, tags in ask("scalars/tags").items() if "test/accuracy" in tags}
+            if loaded >= finished:
+                return ask
             time.sleep(0.2)
-        time.sleep(1)  # runs are loaded one after the other
-        return ask
+        raise TimeoutError(f"TensorBoard has not loaded {finished - loaded}")
 
     return serve

@@ -24,7 +24,7 @@ def installed(tmp_path_factory) -> Path:
 
 
 def run(installed: Path, place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(installed)}
+    environment = os.environ | {"PYTHONPATH": str(installed), "RESNET_LIGHTNING_DATA": str(place / "data")}
     code = "import sys, resnet_lightning.__main__ as m; sys.stderr.write(m.__file__); m.main()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],

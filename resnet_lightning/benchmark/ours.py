@@ -10,10 +10,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from resnet_lightning import hardware
-from resnet_lightning.build import build_classifier, build_trainer
+from resnet_lightning.build import build_classifier, build_data, build_trainer
 from resnet_lightning.compose import compose_all
 from resnet_lightning.config import Config
-from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.run import quiet_lightning
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
@@ -69,9 +68,7 @@ class OurTraining:
     def __init__(self, arguments: Sequence[str]) -> None:
         quiet_lightning()
         self.config = config = compose(arguments)
-        self.data = ImageDataModule(config.data, config.augment, config.batch, config.eval_batch, config.seed)
-        self.data.prepare_data()
-        self.data.setup()
+        self.data = build_data(config)
         self.every_image = self.data.train_index
         self.classifier = build_classifier(config, self.data)
         self.precision = hardware.pick_precision(config.precision, hardware.pick_accelerator(config.accelerator))

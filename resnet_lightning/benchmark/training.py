@@ -37,7 +37,7 @@ def precisions(kind: str) -> list[str]:
     return ["32", *(["bf16"] if hardware.computes_in_bf16(kind) else []), *(["16"] if kind in ("cuda", "mps") else [])]
 
 
-def variants(kind: str, compiled: Sequence[bool] = (False, True)) -> list[Variant]:
+def variants(kind: str, compiled: Sequence[bool]) -> list[Variant]:
     return [Variant(p, f, c) for c in compiled for p in precisions(kind) for f in FORMATS]
 
 
@@ -54,8 +54,7 @@ def image_shape(config: Config) -> tuple[int, int, int]:
 
 def build_network(config: Config) -> ResNet:
     torch.manual_seed(0)
-    classes = 100 if config.data.name == "cifar100" else 10
-    return ResNet(config.model, config.stem, image_shape(config)[0], classes, config.activation, config.dropout)
+    return ResNet.from_config(config, image_shape(config)[0], 100 if config.data.name == "cifar100" else 10)
 
 
 def format_of_a_run(device: torch.device) -> str:
@@ -74,7 +73,11 @@ def random_batch(config: Config, device: torch.device) -> tuple[Tensor, Tensor]:
 
 
 def training_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Floating-point operations of convolutions and products for one image (C, H, W): forward and backward."""
+    """Floating-point operations of convolutions and products for one image (C, H, W): forward and backward.
+
+    Args:
+        network: loses its weights.
+    """
     skeleton = network.to("meta")
     with FlopCounterMode(display=False) as counter:
         skeleton(torch.empty(2, *shape, device="meta")).sum().backward()

@@ -170,7 +170,9 @@ def test_what_is_known_is_written_before_a_batch_that_ends_the_process(measured,
     assert "precision=32 compile=true" in capsys.readouterr().out
 
 
-def test_a_network_that_does_not_train_here_is_one_sentence(monkeypatch, capsys):
+def test_a_network_that_does_not_train_here_is_one_sentence(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
     def fail(*_):
         raise MemoryError
 

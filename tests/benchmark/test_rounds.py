@@ -65,7 +65,7 @@ def test_flags_of_torch_are_as_before_afterwards():
             with torch_flags(of_a_run=not outer):
                 assert flags() == (outside if outer else of_a_run)
             assert flags() == (of_a_run if outer else outside)
-    assert flags() == outside == (False, False, True, True)
+    assert flags() == outside
 
 
 def test_ratio_is_the_median_of_the_ratios_within_a_round():

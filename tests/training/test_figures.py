@@ -25,7 +25,7 @@ class OnDisk:
 
 def test_a_class_may_have_any_name(tmp_path):
     draw_confusion([[3, 1], [0, 2]], CLASSES, "$1_$2", tmp_path / "confusion.png")
-    assert Image.open(tmp_path / "confusion.png").size > (100, 100)
+    assert min(Image.open(tmp_path / "confusion.png").size) > 100
 
 
 def test_a_class_may_have_a_name_in_any_script_that_has_a_font(monkeypatch):
@@ -42,4 +42,4 @@ def test_only_what_is_drawn_is_read(tmp_path):
     test = ImageSet(images, labels)  # type: ignore[arg-type]
     draw_predictions(test, positions, predicted, 1800, CLASSES, "$1_$2", tmp_path / "predictions.png")
     assert images.read == [*range(1, 33, 2), *range(201, 233, 2)]
-    assert Image.open(tmp_path / "predictions.png").size > (100, 100)
+    assert min(Image.open(tmp_path / "predictions.png").size) > 100

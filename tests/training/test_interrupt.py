@@ -49,11 +49,11 @@ def test_the_other_processes_of_a_run_that_ends_early_are_ended():
 
 
 FURTHER = """
-import threading, time
+import os, threading, time
 from resnet_lightning import attempt
 attempt.FIRST_ENDS = 0.1
 threading.Thread(target=attempt.end_after_first, daemon=True).start()
-print("ready", flush=True)
+print("of the first" if attempt.PARENT == os.getppid() else "alone", flush=True)
 time.sleep(100)
 """
 
@@ -63,7 +63,7 @@ def test_a_process_whose_first_one_was_killed_ends():
         [sys.executable, "-c", "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', sys.argv[1]])\n"
          "time.sleep(100)", FURTHER], stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert first.stdout.readline() == "ready\n"
+    assert first.stdout.readline() == "of the first\n"
     first.kill()
     first.communicate(timeout=60)  # until the further process has closed its output too
 
