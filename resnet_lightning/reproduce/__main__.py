@@ -19,11 +19,11 @@ usage: python -m resnet_lightning.reproduce [only=r1,r3] [pages=FOLDER] [run=fal
 Runs every experiment of the five course reports, skipping what is finished, and writes a page for each report.
 
   only    reports or experiments to run (default: all)
-  pages   folder of the pages (default: multirun/reports)
-  run     false writes the pages of what there is
+  pages   folder for the pages (default: multirun/reports)
+  run     false runs nothing and writes the pages from what there is
   other keys go to every run, as in scale=0.02 epochs_scale=0.02 data.test_limit=1000
 
-The same command again goes on where it stopped. Exit codes: 0 done, 1 some runs failed or a file cannot be written,
+The same command again resumes where it stopped. Exit codes: 0 done, 1 some runs failed or a file cannot be written,
 2 bad setting, 130 interrupted (143 by SIGTERM).
 """
 
@@ -38,7 +38,7 @@ def work(arguments: list[str]) -> int:
     own |= {key: value for key, _, value in pairs if key in own}
     choose("run", own["run"], ("true", "false"))
     if Path(own["pages"]).resolve() == SWEEPS.resolve():
-        raise ConfigError(f"pages={own['pages']} is not possible: the sweeps are there, with their checkpoints.")
+        raise ConfigError(f"pages={own['pages']} is not possible: it holds the sweeps, with their checkpoints.")
     refuse_other_pages(Path(own["pages"]) / "README.md")
     overrides = [argument for argument, pair in zip(arguments, pairs, strict=True) if pair[0] not in own]
     experiments = chosen([name for name in own["only"].split(",") if name])
@@ -55,7 +55,7 @@ def refuse_other_pages(path: Path) -> None:
         ConfigError: the list of the pages would take the place of somebody else's README.md.
     """
     if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(HEADING):
-        raise ConfigError(f"pages={path.parent} is not possible: its README.md is no list of such pages.")
+        raise ConfigError(f"pages={path.parent} is not possible: its README.md is not a list of such pages.")
 
 
 def chosen(names: Sequence[str]) -> list[str]:
@@ -79,7 +79,7 @@ def run_all(experiments: Sequence[str], overrides: Sequence[str]) -> int:
         command = [sys.executable, "-m", "resnet_lightning", "--multirun", f"experiment={name}", *overrides]
         tell(f"\n=== {' '.join(['python', *command[1:]])}")
         codes.append(run_one(command))
-        if codes[-1] in (2, 130, 143):  # a bad setting would be one for the others too
+        if codes[-1] in (2, 129, 130, 143):  # a bad setting would be one for the others too
             return codes[-1]
     return max(codes, default=0)
 

@@ -104,7 +104,7 @@ def run_on_cluster(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], c
         write_plan(folder, command, planned)
         waiting = [job for job in planned if not job.finished]
         before = len(planned) - len(waiting)
-        already = f", {before} finished before" if before else ""
+        already = f", {before} already finished" if before else ""
         tell(f"{folder}: {count(len(planned), 'job')}{already}, {len(waiting)} to run with {queue.name}")
         stop_signal = None
         if waiting:
@@ -121,13 +121,13 @@ def refuse_keys_of_one_machine(jobs: Sequence[tuple[Sequence[str], Config]], que
         for override in overrides:
             key = key_of(override)
             if key.partition(".")[0] == "launcher":
-                raise ConfigError(f"{key} is for the jobs of one machine; {queue.name} has keys hydra.launcher.*")
+                raise ConfigError(f"{key} is for sweeps on one machine; with {queue.name}, use hydra.launcher.*")
 
 
 def make_task(folder: Path, job: Job, threads: int | None) -> Task:
     arguments = single_run(folder, job)
     threads = threads and max(1, threads // (device_count(job.config.devices) or 1))  # each process of it has its own
-    if threads is not None and job.config.threads is None:
+    if threads is not None and job.config.threads is None and job.config.launcher.threads_per_job is None:
         arguments.append(f"threads={threads}")
     own = {key: value for key, value in os.environ.items() if key.startswith("RESNET_LIGHTNING_")}
     return Task(folder.resolve(), job, Path.cwd(), arguments, own | {PLANNED: job.digest})
@@ -135,7 +135,10 @@ def make_task(folder: Path, job: Job, threads: int | None) -> Task:
 
 @dataclass
 class StopRequest:
-    """The first SIGINT or SIGTERM is noted, the second raises KeyboardInterrupt."""
+    """The first SIGINT or SIGTERM is noted, the second raises KeyboardInterrupt.
+
+    The end of the terminal ends this process, while the jobs go on in their queue.
+    """
 
     signum: int | None = None
 
@@ -152,7 +155,7 @@ class StopRequest:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
-        tell(f"\n{signal.Signals(signum).name}: the jobs are cancelled; once more does not wait for them.")
+        tell(f"\n{signal.Signals(signum).name}: cancelling the jobs; a second one does not wait for them.")
 
 
 @dataclass

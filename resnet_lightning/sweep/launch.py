@@ -23,7 +23,7 @@ def run_sweep(folder: Path, jobs: Sequence[tuple[Sequence[str], Config]], comman
         command: of the sweep, for its record.
 
     Returns:
-        the exit code: 0 if every job is done that this machine has a device for, 1 if not, 130 or 143 if the user
+        the exit code: 0 if every job is done that this machine has a device for, 1 if not, 130, 143 or 129 if the user
         stopped the sweep.
 
     Raises:
@@ -102,7 +102,7 @@ def say_plan(folder: Path, planned: Sequence[Job], waiting: Sequence[Job], slots
     done = len(planned) - len(waiting) - lacking
     text = f"{folder}: {count(len(planned), 'job')}"
     text += f" ({points} points of the grid, some of which compute the same)" if points > len(planned) else ""
-    text += f", {done} finished before" if done else ""
+    text += f", {done} already finished" if done else ""
     text += f", {lacking} for devices that this machine does not have" if lacking else ""
     tell(f"{text}, {len(waiting)} to run, {slots} at a time")
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from resnet_lightning.result import RunResult
+from resnet_lightning.signals import stop_signals
 from resnet_lightning.sweep.outcome import (
     RETRIED,
     forget_old_record,
@@ -42,14 +43,14 @@ class Watcher(Protocol):
 
 
 class StopRequest:
-    """Within ``with``: the first SIGINT or SIGTERM is noted, the second ends all jobs and this process at once."""
+    """Within ``with``: the first signal to stop is noted, the second ends all jobs and this process at once."""
 
     def __init__(self, pool: "Pool") -> None:
         self.pool = pool
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._previous = {s: signal.signal(s, self._handle) for s in stop_signals()}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -64,7 +65,7 @@ class StopRequest:
                 tell(SHOW_CURSOR)
             os._exit(128 + signum)
         self.pool.stop_signal = signum
-        tell(f"\n{signal.Signals(signum).name}: no new jobs, running ones stop in order; once more stops at once.")
+        tell(f"\n{signal.Signals(signum).name}: no new jobs, running ones stop cleanly; a second one stops at once.")
 
 
 class Pool:
@@ -108,7 +109,7 @@ class Pool:
                     if self._end(number, jobs[number]):
                         queue.append(number)
                 if queue and not self.running and all(self._broken(slot) for slot in self.slots):
-                    self.watcher.say("No device is left for the jobs that wait; the same command goes on with them.")
+                    self.watcher.say("No device is left for the waiting jobs; the same command again runs them.")
                     return
 
     def _fill(self, queue: deque[int], free: deque[Slot], jobs: Sequence[Job]) -> None:

@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM end a run in order, after the step, with a record that says so; a second one ends it at once."""
+"""Ctrl-C, SIGTERM and the end of the terminal end a run in order, after the step, with a record that says so; a second
+signal ends it at once.
+"""
 
 import os
 import signal
@@ -12,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from resnet_lightning.hardware import is_first_process
+from resnet_lightning.signals import stop_signals
 from resnet_lightning.text import tell
 
 AGREE_SECONDS = 1.0  # between two exchanges in a run of several processes,
@@ -31,7 +34,7 @@ class Interrupted(BaseException):
 
 
 class StopOnSignal(Callback):
-    """Within ``with``, turns SIGINT and SIGTERM into ``Interrupted``, raised after the step that is running.
+    """Within ``with``, turns SIGINT, SIGTERM and SIGHUP into ``Interrupted``, raised after the step that is running.
 
     Lightning's own handling ends a process that got SIGTERM with exit code 0, as if it had finished.
     """
@@ -45,7 +48,7 @@ class StopOnSignal(Callback):
 
     def __enter__(self) -> "StopOnSignal":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._previous = {s: signal.signal(s, self._handle) for s in stop_signals()}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -69,7 +72,7 @@ class StopOnSignal(Callback):
         if not self._training:
             raise Interrupted(signum)
         if is_first_process():
-            tell(f"\n{signal.Signals(signum).name}: stopping after this step; once more stops at once.")
+            tell(f"\n{signal.Signals(signum).name}: stopping after this step; a second one stops at once.")
 
     def _stop(self, trainer: Trainer, now: bool = False) -> None:
         """Raise if a signal has come; several processes exchange it now and then, so that all stop at one step."""

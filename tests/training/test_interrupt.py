@@ -91,3 +91,30 @@ def test_lightnings_exchange_of_signals_in_every_step_is_none():
         stop.on_train_start(SimpleNamespace(fit_loop=SimpleNamespace(epoch_loop=loop)), None)
         loop._broadcast_sigterm_tensor()
     assert hasattr(_TrainingEpochLoop, "_broadcast_sigterm_tensor")  # else the name is another one by now
+
+
+def test_the_end_of_a_terminal_stops_a_run_in_order_but_not_under_nohup():
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with StopOnSignal(), pytest.raises(Interrupted) as caught:
+            signal.raise_signal(signal.SIGHUP)
+        assert caught.value.exit_code == 129 and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with StopOnSignal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+        assert stop.received is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_signal_ends_at_once():
+    code = (
+        "import os, signal, time\n"
+        "from resnet_lightning.training.interrupt import StopOnSignal\n"
+        "with StopOnSignal() as stop:\n"
+        "    stop.received = signal.SIGINT\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(100)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=100)
+    assert done.returncode == 143
