@@ -18,4 +18,4 @@ def families() -> list[str]:
     return [LATIN, *(name for name in OTHER_SCRIPTS if name in installed)]
 
 
-NAMES: dict[Any, Any] = {"font.family": families(), "text.parse_math": False}  # a dollar in a name is a dollar
+ANY_NAME: dict[Any, Any] = {"font.family": families(), "text.parse_math": False}  # a dollar in a name is a dollar

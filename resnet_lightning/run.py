@@ -50,13 +50,13 @@ from resnet_lightning.training.checkpoint import (
     load_best,
     older,
     refuse_other_run,
-    save_traced,
 )
 from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row, metrics_of
 from resnet_lightning.training.console import Console
 from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
 from resnet_lightning.training.lines import Lines, lines_of
 from resnet_lightning.training.loggers import Loggers
+from resnet_lightning.training.traced import save_traced
 from resnet_lightning.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
     if status_here(settings, folder) in FINISHED:
         result = RunResult.read(folder)
         refuse_other_images(config.data, result.data.get("digest"), folder)
-        log.info(f"finished before\n{closing_lines(result, folder)}")
+        log.info(f"already finished\n{closing_lines(result, folder)}")
         return result
     quiet_lightning()
     hardware.keep_freed_memory()
@@ -164,8 +164,8 @@ def refuse_other_settings(settings: dict[str, Any]) -> None:
     planned = os.environ.get(PLANNED)
     if planned and planned != config_hash(settings):
         raise ConfigError(
-            "The files of conf/ have changed since the sweep was started, and this job would no longer be the one that "
-            "was planned. Give the command of the sweep again, with the old files or the new ones."
+            "Files in conf/ have changed since the sweep was started, and this job would no longer be the one that was "
+            "planned. Give the command of the sweep again, with either the old files or the new ones."
         )
 
 
@@ -309,7 +309,7 @@ def train(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, 
     """
     trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     if best_row(classifier.history) is None:
-        raise Diverged(f"The validation loss was finite in none of {len(classifier.history)} epochs.")
+        raise Diverged(f"In none of {len(classifier.history)} epochs was the validation loss finite.")
 
 
 def class_lines(lines: Lines, result: RunResult, classes: list[str]) -> list[str]:

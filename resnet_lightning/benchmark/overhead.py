@@ -19,6 +19,7 @@ from resnet_lightning.benchmark.training import autocast, build_network, device_
 from resnet_lightning.config import PUBLISHED, Config, DataError
 from resnet_lightning.data import cache
 from resnet_lightning.data.loader import Batch, TrainLoader
+from resnet_lightning.data.readers import checksums
 from resnet_lightning.hardware import LIGHTNING_PRECISION, synchronize
 from resnet_lightning.overrides import with_path
 from resnet_lightning.result import RunResult
@@ -135,19 +136,6 @@ def measure_start(machine: list[str], effort: Effort) -> list[Row]:
         figures["whole command"].append(seconds)
         figures["process start to first step"].append(result.startup_seconds or float("nan"))
     return rows("overhead", "start of a run", "s", figures)
-
-
-def checksums(name: str) -> dict[Path, str]:
-    """MD5 of the official files of a data set, by their places below ``data.root``; MNIST, in the package, has none."""
-    from torchvision.datasets import CIFAR10, CIFAR100, FashionMNIST
-
-    if name == "mnist":
-        return {}
-    if name == "fashion_mnist":
-        return {Path("FashionMNIST/raw", file): md5 for file, md5 in FashionMNIST.resources}
-    official = CIFAR10 if name == "cifar10" else CIFAR100
-    files = [*official.train_list, *official.test_list, (official.meta["filename"], official.meta["md5"])]
-    return {Path(official.base_folder, file): md5 for file, md5 in files}
 
 
 def check_files(name: str, root: Path) -> None:

@@ -1,1 +1,1 @@
-"""From files to batches: sources -> cache -> loader -> augment, put together by the datamodule."""
+"""From files to batches: readers -> cache -> loader -> augment, put together by the datamodule."""

@@ -93,7 +93,8 @@ class Augment:
         return pixels.contiguous(memory_format=memory_format(pixels.device))
 
     def choose(self, draws: Tensor) -> dict[str, Tensor]:
-        """The numbers of every toggle that is on: angles in radians, factors, and in [0, 1) what is drawn otherwise."""
+        """From draws (N, D) the numbers (N, k) of every toggle that is on: angles in radians, factors, and in [0, 1)
+        what is drawn otherwise."""
         values = torch.addcmul(constant(self.low, draws.device), draws, constant(self.span, draws.device))
         return dict(zip(self.counts, values.split(list(self.counts.values()), dim=1), strict=True))
 
@@ -182,7 +183,12 @@ class Augment:
         return matrix, offset
 
     def erase(self, pixels: Tensor, draws: Tensor) -> Tensor:
-        """Set a rectangle to 0: black, or the mean colour where normalisation is on (as in torchvision's recipes)."""
+        """Set a rectangle of (N, C, H, W) pixels to 0: black, or the mean colour where normalisation is on (as in
+        torchvision's recipes).
+
+        Args:
+            draws: (N, D), of which the first says whether.
+        """
         height, width = pixels.shape[2:]
         boxes = random_boxes(draws[:, 1:], ERASING_AREA, ERASING_RATIO, height, width, (0, 0), inverse=True)
         left, top, wide, high = (edge[:, None] for edge in boxes.unbind(1))

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning.config import PUBLISHED, ConfigError, DataConfig, DataError
+from resnet_lightning.data.readers import open_source
 from resnet_lightning.data.source import SPLITS, Bytes, Source, at_a_time, naming
-from resnet_lightning.data.sources import open_source
 from resnet_lightning.files import write_json
 from resnet_lightning.lock import wait_for
 
@@ -50,7 +50,7 @@ def load(config: DataConfig) -> DataSet:
     if Path(config.root).is_file():
         raise DataError(f"data.root={config.root} is a file: it must be a folder.")
     if config.name == "folder" and not Path(config.root).is_dir():
-        raise DataError(f"data.root={config.root} is no folder: data=folder reads <data.root>/train/<class>/*.png.")
+        raise DataError(f"data.root={config.root} is not a folder: data=folder reads <data.root>/train/<class>/*.png.")
     folder = cache_folder(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with wait_for(folder.with_name(f"{config.name}.lock")):  # of all sizes: they share the downloaded files
@@ -97,7 +97,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         whole = manifest["version"] == VERSION and all(
-            seal(folder / name, size <= HASHED_UP_TO) == [size, digest if size <= HASHED_UP_TO else ""]
+            size_and_digest(folder / name, size <= HASHED_UP_TO) == [size, digest if size <= HASHED_UP_TO else ""]
             for name, (size, digest) in manifest["files"].items()
         )
         return manifest if whole else None
@@ -105,7 +105,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def seal(path: Path, hashed: bool = True) -> list[Any]:
+def size_and_digest(path: Path, hashed: bool = True) -> list[Any]:
     """``[bytes, SHA-256]`` of a file."""
     digest = hashlib.sha256()
     if not hashed:
@@ -144,14 +144,14 @@ def put_in_place(temporary: Path, folder: Path) -> None:
         temporary.rename(folder)
     except (PermissionError, FileExistsError) as error:
         raise DataError(
-            f"{folder} cannot be replaced ({error.strerror}): if another run reads it, try again when that has ended."
+            f"{folder} cannot be replaced ({error.strerror}): if another run is reading it, try again afterwards."
         ) from error
     shutil.rmtree(old, ignore_errors=True)
 
 
 def write(source: Source, folder: Path, size: int) -> None:
     statistics = {split: write_split(source, split, size, folder) for split in SPLITS}
-    files = {path.name: seal(path) for path in sorted(folder.glob("*.npy"))}
+    files = {path.name: size_and_digest(path) for path in sorted(folder.glob("*.npy"))}
     mean, std = statistics["train"]
     manifest = {
         "version": VERSION,
@@ -222,6 +222,6 @@ def refuse_other_images(config: DataConfig, digest: str | None, place: Path) -> 
         return
     if now != digest:
         raise ConfigError(
-            f"{place} holds a run on other images than data.root={config.root} holds by now: move it away, or choose "
+            f"{place} holds a run on images other than those now in data.root={config.root}: move it away, or choose "
             "another folder or name=."
         )

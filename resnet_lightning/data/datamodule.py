@@ -157,8 +157,8 @@ class ImageDataModule(LightningDataModule):
         labels = data.train.labels
         refuse_one_class(data.classes, self.config.root)
         count = held_out(self.config.val_size, len(labels))
-        below = f"below the {len(labels):,} training images"
-        require("data.val_size", self.config.val_size, count < len(labels), below)
+        fewer = f"fewer than the {len(labels):,} training images"
+        require("data.val_size", self.config.val_size, count < len(labels), fewer)
         self._ready = True
         generator = stream(self.config.val_seed, 0, "validation split")
         self.val_index = stratified(labels, count, generator)

@@ -38,7 +38,7 @@ def read_folder(root: Path, image_size: int) -> Source:
         path.name for path in (root / "test").iterdir() if path.is_dir() and not path.name.startswith(".")
     } - set(classes)
     if strange:
-        raise DataError(f"{root / 'test'} has classes that {root / 'train'} has not: {', '.join(sorted(strange))}.")
+        raise DataError(f"{root / 'test'} has classes that {root / 'train'} lacks: {', '.join(sorted(strange))}.")
     files = {split: labelled_files(root / split, classes) for split in SPLITS}
     empty = set(range(len(classes))) - {label for _, label in files["train"]}
     if empty:

@@ -53,11 +53,11 @@ class Loader:
             yield self.take(chosen[self.rank :: self.processes])
 
     def positions(self) -> Tensor:
-        """Which images this process gets in a pass, in order."""
+        """(M,) int64: which images this process gets in a pass, in order."""
         return torch.cat([chosen[self.rank :: self.processes] for chosen in self.index.split(self.batch)])
 
     def take(self, chosen: Tensor, draws: Tensor | None = None) -> Batch:
-        """Images and labels at these positions; ``index_select`` copies whole images, indexing goes byte by byte."""
+        """Images and labels at (N,) positions; ``index_select`` copies whole images, indexing byte by byte."""
         return Batch(self.data.images.index_select(0, chosen), self.data.labels.index_select(0, chosen), draws)
 
 

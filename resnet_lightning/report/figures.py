@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from resnet_lightning.files import atomic_write
-from resnet_lightning.fonts import NAMES
+from resnet_lightning.fonts import ANY_NAME
 from resnet_lightning.report import curves, heatmaps, scatter
 from resnet_lightning.report.frame import Comparison
 from resnet_lightning.report.labels import scaled_down
@@ -25,7 +25,7 @@ from resnet_lightning.text import file_error
 
 log = logging.getLogger(__name__)
 STYLE: dict[Any, Any] = {
-    **NAMES,
+    **ANY_NAME,
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,

@@ -38,7 +38,7 @@ def settle(
         if free:
             return settle_own(place, job, exit_code, timed_out, stopped, neighbours)
     reason = last_error(place / JOB_LOG) or "another process runs it"
-    return RunResult("failed", job.overrides, {}, job.config.seed, reason=reason)
+    return failed(job, reason)
 
 
 def settle_own(
@@ -78,7 +78,12 @@ def close_row(place: Path, job: Job, result: RunResult) -> None:
 def unrecorded(place: Path, job: Job, error: OSError) -> RunResult:
     """The end of a job whose record can be neither read nor written, as on a full disk: other jobs go on."""
     said = f"no record of its end: {file_error(error, str(place))}"
-    return RunResult("failed", job.overrides, {}, job.config.seed, reason=said, startup_seconds=0.0)
+    return replace(failed(job, said), startup_seconds=0.0)
+
+
+def failed(job: Job, reason: str) -> RunResult:
+    """The end of a job without a record of its own."""
+    return RunResult("failed", job.overrides, {}, job.config.seed, reason=reason)
 
 
 def read_or_new(place: Path, job: Job) -> RunResult:
@@ -136,7 +141,7 @@ def not_started(folder: Path, job: Job, error: OSError | EOFError) -> RunResult:
     place = folder / job.name
     said = file_error(error, str(place)) if isinstance(error, OSError) else "the process that starts them has ended"
     reason = f"not started: {said.rstrip('.')}"
-    result = RunResult("failed", job.overrides, {}, job.config.seed, reason=reason)
+    result = failed(job, reason)
     with suppress(OSError), hold_if_free(place) as free:
         result = replace(read_or_new(place, job), status="failed", exit_code=1, reason=reason)
         if free:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # Windows has no fork server
 
 START_METHOD = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"
 RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT")  # of several processes; with the user's, jobs would meet each other's
-PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "matplotlib.pyplot"]
+PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "resnet_lightning.training.figures"]
 
 
 def process_context() -> "Context":

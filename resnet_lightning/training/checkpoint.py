@@ -4,15 +4,12 @@ While a run trains, the file before each is kept as ``last-1.ckpt`` and ``best-1
 the best weights on disk are never of a later epoch than it, and where it is of the best epoch itself, it holds them.
 """
 
-import copy
 import json
 import logging
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -20,7 +17,7 @@ from torch import nn
 
 from resnet_lightning import files
 from resnet_lightning.config import ConfigError, DataError, differing_keys
-from resnet_lightning.files import atomic_write, discard
+from resnet_lightning.files import discard
 from resnet_lightning.hardware import is_first_process
 from resnet_lightning.training.classifier import ImageClassifier, best_row
 from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
@@ -106,7 +103,7 @@ class Checkpoints(Checkpoint):
                 self._say_where(path, checkpoint)
                 return path
         if seen or (self.folder / BEST).exists():
-            say(f"{self.folder} has no checkpoint to go on from: training begins again with the first epoch")
+            say(f"{self.folder} has no checkpoint to resume from: training starts over with the first epoch")
         return None
 
     def _restore_best(self, checkpoint: dict[str, Any]) -> None:
@@ -129,7 +126,7 @@ class Checkpoints(Checkpoint):
 
     def _say_where(self, path: Path, checkpoint: dict[str, Any]) -> None:
         missing = f" ({LAST} is missing)" if path.name != LAST and not (self.folder / LAST).exists() else ""
-        say(f"goes on after epoch {checkpoint['epoch'] + 1}, from {path}{missing}")
+        say(f"resumes after epoch {checkpoint['epoch'] + 1}, from {path}{missing}")
         before, now = json.loads(checkpoint["environment"]), self.environment
         # of both: that a run had one process is not written down
         keys = [key for key in {**now, **before} if key in before or key not in UNKNOWN_BEFORE]
@@ -151,7 +148,7 @@ def check(path: Path, checkpoint: dict[str, Any], config: dict[str, Any]) -> Non
         ConfigError: it belongs to a run with other settings.
     """
     if not {"config", "environment", "history", "state_dict"} <= checkpoint.keys():
-        raise Damaged("is no checkpoint of this program")
+        raise Damaged("is not a checkpoint of this program")
     differing = differing_keys(json.loads(checkpoint["config"]), config)
     if differing:
         raise ConfigError(
@@ -210,21 +207,6 @@ def epoch_of(path: Path) -> int | None:
         return epoch
     except (FileNotFoundError, Damaged):
         return None
-
-
-def save_traced(network: nn.Module, image_shape: tuple[int, int, int], path: Path) -> None:
-    """Trace the network on one image (1, C, H, W) of zeros and save it: ``torch.jit.load`` needs no source of ours.
-
-    TorchScript is deprecated by torch (``torch.export`` replaces it), and still what many programs load.
-    """
-    network = copy.deepcopy(network).cpu().eval()
-    with warnings.catch_warnings(), torch.no_grad():
-        for category in (DeprecationWarning, FutureWarning):
-            warnings.simplefilter("ignore", category)
-        # a trace has torch's convolutions, whose last digits are others (models/winograd.py)
-        traced = torch.jit.trace(network, torch.zeros(1, *image_shape), check_tolerance=1e-3)
-        with atomic_write(path) as file:
-            torch.jit.save(traced, file)
 
 
 def load_best(folder: Path, network: nn.Module) -> None:

@@ -1,16 +1,10 @@
 """The three pictures of a run: learning curves, confusion matrix, predictions on test images."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-if "matplotlib.pyplot" not in sys.modules:  # else somebody shows figures, in a notebook
-    matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
@@ -20,7 +14,7 @@ from torch import Tensor
 
 from resnet_lightning.data.cache import ImageSet
 from resnet_lightning.files import atomic_write
-from resnet_lightning.fonts import NAMES
+from resnet_lightning.fonts import ANY_NAME
 
 TRAIN_COLOUR, EVAL_COLOUR, WRONG_COLOUR = "#4878a8", "#d1605e", "#c0392b"
 CURVES = (  # split, label ("" for the images that select), colour, line
@@ -29,7 +23,7 @@ CURVES = (  # split, label ("" for the images that select), colour, line
     ("val", "", EVAL_COLOUR, "-"),
 )
 STYLE: dict[Any, Any] = {
-    **NAMES,
+    **ANY_NAME,
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -45,7 +39,6 @@ COLUMN, ROW, HEADING, IMAGE = 1.25, 1.6, 0.3, 1.1  # inches: a cell, a line of t
 def save(figure: Figure, path: Path) -> None:
     with atomic_write(path) as file:
         figure.savefig(file, dpi=130, format="png")
-    plt.close(figure)
 
 
 def draw_curves(
@@ -58,8 +51,9 @@ def draw_curves(
         selection: ``validation``, or ``test`` where the test set chose the best epoch.
     """
     epochs = [row["epoch"] for row in history]
-    with plt.rc_context(STYLE):
-        figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        panels = figure.subplots(1, 2)
         for panel, key, name, scale in zip(
             panels, ("loss", "accuracy"), ("loss", "accuracy (%)"), (1, 100), strict=True
         ):
@@ -86,8 +80,9 @@ def draw_confusion(confusion: Sequence[Sequence[int]], classes: Sequence[str], t
     """The confusion matrix (rows: true class), coloured by share of the true class, with counts up to 30 classes."""
     shares = [[count / max(sum(row), 1) for count in row] for row in confusion]
     side = min(3 + 0.42 * len(classes), 16)
-    with plt.rc_context(STYLE | {"axes.grid": False}):
-        figure, panel = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    with rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(side + 1, side), layout="constrained")
+        panel = figure.subplots()
         picture = panel.imshow(
             shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1)
         )  # so that one mistake in a hundred is seen
@@ -134,8 +129,8 @@ def draw_predictions(
         halves.append((f"the first {min(count, len(wrong))} of {wrong_count:,} wrong ones", wrong[:count].tolist()))
     heights = [HEADING + -(-len(chosen) // COLUMNS) * ROW for _, chosen in halves]
     width, height = COLUMNS * COLUMN, HEADING + sum(heights)
-    with plt.rc_context(NAMES):
-        figure = plt.figure(figsize=(width, height))
+    with rc_context(ANY_NAME):
+        figure = Figure(figsize=(width, height))
         page = figure.add_axes((0, 0, 1, 1), autoscale_on=False, xlim=(0, width), ylim=(height, 0))
         page.axis("off")
         page.text(width / 2, HEADING / 2, title, ha="center", va="center", fontsize=11)

@@ -1,22 +1,17 @@
 """Maps of one image: Grad-CAM (Selvaraju et al. 2016, arXiv:1610.02391) and occlusion (Zeiler and Fergus 2013,
 arXiv:1311.2901), both by captum."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import matplotlib
-
-if "matplotlib.pyplot" not in sys.modules:  # else somebody shows figures, in a notebook
-    matplotlib.use("Agg")
-
 import torch
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
 from resnet_lightning.checks import choose, require
-from resnet_lightning.fonts import NAMES
+from resnet_lightning.fonts import ANY_NAME
 from resnet_lightning.text import percent
 from resnet_lightning.training.figures import save
 from resnet_lightning.use.images import read_images
@@ -63,7 +58,7 @@ def explain(run: str | Path, image: str | Path, options: "ExplainOptions") -> st
     found = [explain_class(trained, images, label, float(probabilities[label])) for label in labels]
     path = Path(options.out) if options.out else free_path(trained.folder / "explain", Path(image).stem)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with plt.rc_context(NAMES):
+    with rc_context(ANY_NAME):
         draw(trained, images[0], found, options.label, path)
     lines = [trained.why] if trained.why else []
     lines += [f"{trained.classes[part.label]}  {percent(part.probability)}" for part in found]
@@ -115,7 +110,8 @@ def draw(trained: Trained, image: Tensor, found: list[Explanation], truth: str |
     """A row for each class: the image, Grad-CAM over it, the fall of the probability over it."""
     pixels = image.permute(1, 2, 0).numpy()
     grey = trained.image_shape[0] == 1
-    figure, cells = plt.subplots(len(found), 3, figsize=(10, 3.5 * len(found)), squeeze=False, layout="constrained")
+    figure = Figure(figsize=(10, 3.5 * len(found)), layout="constrained")
+    cells = figure.subplots(len(found), 3, squeeze=False)
     for row, part in zip(cells, found, strict=True):
         name, kind = trained.classes[part.label], "predicted" if part is found[0] else "true"
         if truth == name and part is found[0]:
@@ -134,5 +130,5 @@ def draw(trained: Trained, image: Tensor, found: list[Explanation], truth: str |
     save(figure, path)
 
 
-def bar(figure: Any, picture: Any, cell: Any, label: str) -> None:
+def bar(figure: Figure, picture: Any, cell: Any, label: str) -> None:
     figure.colorbar(picture, ax=cell, shrink=0.75, label=label)

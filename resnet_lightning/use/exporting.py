@@ -17,6 +17,7 @@ from resnet_lightning.data import cache
 from resnet_lightning.files import atomic_write, write_json
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.presets import defaults, typed
+from resnet_lightning.training.traced import write_trace
 from resnet_lightning.use.card import DO_NOT_USE, model_card
 from resnet_lightning.use.trained import Trained, batches, load
 
@@ -104,12 +105,7 @@ def read_pt2(path: Path) -> Predict:
 
 
 def write_torchscript(trained: Trained, path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of deprecation: said once, by us
-        # a trace has torch's convolutions, whose last digits are others (models/winograd.py)
-        module = torch.jit.trace(Complete(trained).eval(), example(trained), check_tolerance=1e-3)
-        with atomic_write(path) as file:
-            torch.jit.save(module, file, _extra_files={"classes.json": json.dumps(trained.classes)})
+    write_trace(Complete(trained).eval(), example(trained), path, {"classes.json": json.dumps(trained.classes)})
 
 
 def read_torchscript(path: Path) -> Predict:

@@ -73,7 +73,7 @@ def best_of(sweep: Path) -> Found:
     score, folder, result = max(scored, key=lambda item: item[0])  # max keeps the first of equals
     by = f"validation accuracy {percent(score)}"
     if not validated:
-        by = f"test accuracy {percent(score)}: its test set selected, so that this number is too good"
+        by = f"test accuracy {percent(score)}: the test set selected it, so this number is too good"
     return Found(folder, result, f"{folder} (the best of {len(scored)} finished, by {by})")
 
 

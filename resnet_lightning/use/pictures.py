@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib import pyplot as plt
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from resnet_lightning.fonts import NAMES
+from resnet_lightning.fonts import ANY_NAME
 from resnet_lightning.text import percent
 from resnet_lightning.training.figures import EVAL_COLOUR, STYLE, TRAIN_COLOUR, save
 from resnet_lightning.use.subject import Subject
@@ -20,10 +21,9 @@ def draw_reliability(record: dict[str, Any], title: str, path: Path) -> None:
     bins = [part for part in record["calibration_bins"] if part["images"]]
     middles = [(part["low"] + part["high"]) / 2 for part in bins]
     width = 0.94 * (bins[0]["high"] - bins[0]["low"])
-    with plt.rc_context(STYLE):
-        figure, (upper, lower) = plt.subplots(
-            2, 1, figsize=(5.2, 6), sharex=True, height_ratios=[3, 1], layout="constrained"
-        )
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.2, 6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.bar(middles, [part["accuracy"] for part in bins], width, color=TRAIN_COLOUR, label="accuracy of the bin")
         means = [part["confidence"] for part in bins]
         upper.plot(
@@ -54,10 +54,9 @@ def draw_mistakes(subject: Subject, probabilities: Tensor, classes: Sequence[str
     wrong = (predicted != subject.labels).nonzero()[:, 0]
     order = wrong[confidence[wrong].argsort(descending=True, stable=True)][: COLUMNS * ROWS].tolist()
     rows = max(1, -(-len(order) // COLUMNS))
-    with plt.rc_context({"font.size": 9, **NAMES}):
-        figure, cells = plt.subplots(
-            rows, COLUMNS, figsize=(COLUMNS * 1.25, rows * 1.75 + 0.7), squeeze=False, layout="constrained"
-        )
+    with rc_context({"font.size": 9, **ANY_NAME}):
+        figure = Figure(figsize=(COLUMNS * 1.25, rows * 1.75 + 0.7), layout="constrained")
+        cells = figure.subplots(rows, COLUMNS, squeeze=False)
         shown = f"the {len(order)} most confident of {len(wrong):,} mistakes" if order else "no mistake"
         figure.suptitle(f"{title}\n{shown}: true class → predicted class, its probability", fontsize=10)
         for cell in cells.flatten():

@@ -15,7 +15,7 @@ from resnet_lightning.config import PUBLISHED, AugmentConfig, Config, ConfigErro
 from resnet_lightning.data import cache
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.data.folder import decode, images_below, labelled_files
-from resnet_lightning.data.sources import CIFAR10_CLASSES, FASHION_CLASSES
+from resnet_lightning.data.readers import CIFAR10_CLASSES, FASHION_CLASSES
 from resnet_lightning.overrides import parse
 from resnet_lightning.use.images import Chosen
 from resnet_lightning.use.trained import Trained
@@ -89,7 +89,7 @@ def refuse_several(overrides: Sequence[str]) -> None:
     """
     for override in parse(overrides):
         if override.is_sweep_override():
-            raise ConfigError(f"{override.input_line} names several values, which only a sweep takes: [a,b] is a list.")
+            raise ConfigError(f"{override.input_line} names several values; only sweeps take those (a list is [a,b]).")
 
 
 def inherited(config: Config, asked: set[str]) -> list[str]:
@@ -114,7 +114,7 @@ def kept(of_run: DataConfig, composed: DataConfig, asked: set[str]) -> DataConfi
     changes = {key: getattr(composed, key) for key in vars(composed) if f"data.{key}" in asked}
     if "root" not in changes and not Path(of_run.root).exists():
         if of_run.name not in PUBLISHED:
-            raise ConfigError(f"The images of the run are no longer in {of_run.root}: say where with data.root=.")
+            raise ConfigError(f"The images of the run are no longer in {of_run.root}: give data.root=.")
         changes["root"] = composed.root
     return replace(of_run, **changes)
 
@@ -130,7 +130,7 @@ def read_split(
     module = ImageDataModule(data, settings.augment, settings.batch, settings.eval_batch, settings.seed, scale)
     module.setup()
     if split == "val" and module.selection == "test":
-        raise ConfigError("split=val is not possible: data.val_size=0 holds no validation images out.")
+        raise ConfigError("split=val is not possible: data.val_size=0 holds out no validation images.")
     part = module.data.test if split == "test" else module.data.train
     index = {"test": module.test_index, "val": module.val_index, "train": module.train_index}[split]
     return part.images, part.labels[index], index, module.classes
@@ -140,7 +140,7 @@ def read_bare_folder(data: DataConfig, split: str) -> tuple[Tensor, Tensor, list
     """Images of ``root/test/<class>/`` or ``root/<class>/``: a folder that nothing is trained on needs no more."""
     root = Path(data.root)
     if not root.is_dir():
-        raise ConfigError(f"data.root={data.root} is no folder.")
+        raise ConfigError(f"data.root={data.root} is not a folder.")
     if split != "test":
         raise ConfigError(f"split={split} is not possible: {root} has no folder train/. Use split=test.")
     place = root / "test" if (root / "test").is_dir() else root

@@ -125,7 +125,7 @@ def read_settings(settings: dict[str, Any], folder: Path) -> Config:
         config = typed(Config, settings, defaults())
         check_network(config)
     except (ValueError, TypeError, KeyError, AttributeError, AssertionError) as error:
-        raise DataError(f"The settings in {folder / FILE_NAME} are no longer possible: {error}") from error
+        raise DataError(f"The settings in {folder / FILE_NAME} are no longer valid: {error}") from error
     return config
 
 

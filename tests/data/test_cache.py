@@ -163,7 +163,7 @@ def test_build_that_fails_leaves_nothing(folder_data, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache, "seal", full)
+    monkeypatch.setattr(cache, "size_and_digest", full)
     with pytest.raises(OSError, match="No space"):
         cache.load(folder_data)
     assert [p.name for p in cache.cache_folder(folder_data).parent.iterdir() if p.suffix != ".lock"] == []
@@ -236,7 +236,7 @@ def test_files_of_an_own_format_may_change_like_a_folder_of_images(own_format, t
     before = cache.load(config)
     own_format(tmp_path / "a", 2)
     assert cache.load(config).train.images.unique().tolist() == [2]
-    with pytest.raises(ConfigError, match="holds a run on other images"):
+    with pytest.raises(ConfigError, match="holds a run on images other"):
         cache.refuse_other_images(config, before.digest, tmp_path)
 
 
@@ -247,3 +247,14 @@ def test_roots_of_an_own_format_share_no_cache(own_format, tmp_path, monkeypatch
         config = own_format(tmp_path / str(brightness), brightness)
         assert cache.load(config).train.images.unique().tolist() == [brightness]
     assert not is_place("data.root", "own") and is_place("data.root", "cifar10")
+
+
+def test_a_cache_of_another_version_is_made_anew(folder_data, monkeypatch):
+    cache.load(folder_data)
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    made = []
+    build = cache.build
+    monkeypatch.setattr(cache, "build", lambda *parts: made.append(1) or build(*parts))
+    cache.load(folder_data)
+    cache.load(folder_data)
+    assert made == [1]

@@ -97,7 +97,7 @@ def test_images_have_the_precision_of_somebody_elses_trainer(data_root):
 def test_no_more_images_are_held_out_than_there_are(settings):
     data = ImageDataModule(replace(settings().data, val_size=60_000), settings().augment, 64, 500, 0)
     with pytest.raises(
-        ConfigError, match=r"data\.val_size=60000 is not possible: it must be below the 60,000 training"
+        ConfigError, match=r"data\.val_size=60000 is not possible: it must be fewer than the 60,000 training"
     ):
         data.setup()
 
@@ -139,12 +139,12 @@ def test_plain_training_images_come_in_batches_that_count_the_same(module, image
 
 def test_scale_leaves_two_images_on_each_device(settings):
     few = ("data.train_limit=40", "batch=16")
-    with pytest.raises(ConfigError, match=r"scale=0\.1 .* it leaves 4, two are needed on each of 8 devices"):
+    with pytest.raises(ConfigError, match=r"scale=0\.1 .* it leaves only 4; each of 8 devices needs two"):
         settings(*few, "devices=8", "scale=0.1")
     assert settings(*few, "devices=8", "scale=0.4").scale == 0.4
     known_later = settings(*few, "devices=auto", "scale=0.1")
     check_batch(known_later, 60_000, processes=2)
-    with pytest.raises(ConfigError, match="on each of 3 devices"):
+    with pytest.raises(ConfigError, match="each of 3 devices needs two"):
         check_batch(known_later, 60_000, processes=3)
 
 

@@ -171,7 +171,7 @@ def test_folder_without_test_split_says_what_is_expected(tmp_path):
 
 def test_folder_with_a_class_only_in_test_is_refused(image_folder, tmp_path):
     write_folder(tmp_path, "train/a/0.png", "test/b/0.png")
-    with pytest.raises(DataError, match=r"has classes that .* has not: b\."):
+    with pytest.raises(DataError, match=r"has classes that .* lacks: b\."):
         read_folder(tmp_path, 32)
 
 

@@ -13,7 +13,7 @@ from resnet_lightning.models.convolutions import Conv1x1, Conv3x3
 from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.models.winograd import Winograd
 from resnet_lightning.presets import preset
-from resnet_lightning.training.checkpoint import save_traced
+from resnet_lightning.training.traced import save_traced
 
 
 @pytest.fixture(autouse=True)
