@@ -61,7 +61,7 @@ def parameter_pair(comparison: Comparison, one: str, other: str) -> Figure | Non
     panel.set_yticks(range(len(down)), [value_text(value) for value in down])
     panel.set(xlabel=header(one), ylabel=header(other))
     others = [header(key) for key in comparison.columns if key not in (one, other)]
-    over = f",\nover every {', '.join(others)}" if others else ""
+    over = f"\nwith any {', '.join(others)}" if others else ""
     figure.suptitle(f"Mean over the finished runs (number){over}", fontsize=10)
     return figure
 

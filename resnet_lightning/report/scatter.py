@@ -59,7 +59,8 @@ def draw_effect(panel: Axes, comparison: Comparison, effect: Effect) -> None:
     if len(effect.levels) <= CATEGORIES:
         means = [100 * level.accuracy.mean for level in effect.levels]
         bars = [bar(level.accuracy) for level in effect.levels]
-        line = "-" if all(is_numeric(value) for value in places) else ""
+        joined = all(is_numeric(value) for value in places) and is_balanced(comparison)  # else they do not compare
+        line = "-" if joined else ""
         panel.errorbar(list(places.values()), means, bars, color=COLOURS[0], marker="o", capsize=4, linestyle=line)
     share = "" if effect.share is None else f"{share_text(effect.share)} of variance"  # without the key: it may be long
     panel.set(xlabel=header(effect.key), title=share)

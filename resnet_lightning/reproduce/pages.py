@@ -95,7 +95,7 @@ def has_more(copy: Path, sweep: Path, sweeps: Path) -> bool:
     lost -= {config_hash(run.config) for run in finished(sweep)}
     if lost:
         tell(
-            f"{copy} stays as it is: it has {count(len(lost), 'finished run')} that {sweep} has not. Take them up with "
+            f"{copy} stays as it is: it has {count(len(lost), 'finished run')} that {sweep} lacks. Take them up with "
             f"cp -rn {copy} {sweeps}/, or remove it."
         )
     return bool(lost)
@@ -144,7 +144,7 @@ def contents(texts: dict[str, Text], folder: Path) -> str:
         HEADING,
         "",
         f"Made by `python -m resnet_lightning.reproduce pages={folder.as_posix()}`. Every table stands beside that of",
-        "its report; what was scaled down says so in its title. A sweep goes on from these records after",
+        "its report; what was scaled down says so in its title. A sweep resumes from these records after",
         f"`cp -r {folder.as_posix()}/<its folder> multirun/`.",
         "",
         "| report | sweeps with results here |",
