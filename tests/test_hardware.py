@@ -23,7 +23,7 @@ no_gpu = pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_a
         ("gpu", 1, "32", "torch finds no GPU here"),
         ("cuda", 1, "32", "torch finds no GPU here"),
         ("mps", 1, "32", "no Apple GPU"),
-        ("auto", [0, 1], "32", "a list numbers GPUs"),
+        ("auto", [0, 1], "32", "a list names GPUs"),
         ("cpu", 1, "16", "use bf16, 32 or auto"),
     ],
 )
@@ -203,3 +203,10 @@ def test_freed_memory_is_kept_for_the_next_step():
         for way in ("keep", "leave")
     }
     assert faults["keep"] < faults["leave"] / 5, faults
+
+
+@pytest.mark.parametrize(("free", "there"), [(200, True), (199, False)])
+def test_images_live_on_a_gpu_where_they_take_half_of_what_is_free(monkeypatch, free, there):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
+    assert hardware.fits(100, torch.device("cuda", 0)) is there
+    assert hardware.fits(10**15, torch.device("cpu"))

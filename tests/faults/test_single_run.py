@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult
 from resnet_lightning.resume import with_resumed
 from tests.faults.conftest import SETTINGS, differences
@@ -48,7 +49,7 @@ def test_sigterm_then_resume_with_nothing_but_the_folder(single, tmp_path, undis
     assert (result.status, result.exit_code, result.epochs_done) == ("interrupted", 143, 2)
     (folder / ".last.ckpt.1.tmp").write_text("left by a kill")
     done = single("resume=one run")
-    assert done.returncode == 0 and "goes on after epoch 2" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "resumes after epoch 2" in done.stdout, done.stdout + done.stderr
     assert differences(folder, undisturbed(tuple(CASES)).job(LR)) == []
     assert not (folder / ".last.ckpt.1.tmp").exists()
 
@@ -70,9 +71,9 @@ def test_full_disk_at_the_end_loses_no_number(single, tmp_path):
     numbers = json.loads(line.partition("It would say: ")[2])
     assert numbers["epochs_done"] == 4 and 0 < numbers["val"]["accuracy"] < 1
     done = single("resume=one run")
-    assert done.returncode == 0 and "goes on after epoch 4" in done.stdout
+    assert done.returncode == 0 and "resumes after epoch 4" in done.stdout
     assert RunResult.read(tmp_path / "one run").val["accuracy"] == numbers["val"]["accuracy"]
-    assert "finished before" in single("resume=one run").stdout
+    assert "already finished" in single("resume=one run").stdout
     refused = single("resume=one run", "batch=64")
     assert refused.returncode == 2 and "batch: 32 / 64" in refused.stderr
 
@@ -81,7 +82,7 @@ def test_full_disk_at_the_end_loses_no_number(single, tmp_path):
 def test_full_disk_stops_the_run_with_one_sentence_and_keeps_the_checkpoint(single, tmp_path):
     full = single(*COMMAND, fault="full@step 19")
     assert full.returncode == 1 and "Traceback" not in full.stdout + full.stderr
-    assert "failed: disk full writing" in full.stdout and "make room, then the same command goes on" in full.stdout
+    assert "failed: disk full writing" in full.stdout and "make room, then the same command resumes" in full.stdout
     assert single(*COMMAND).returncode == 0
     assert RunResult.read(tmp_path / "one run").status == "done"
 
@@ -121,11 +122,11 @@ def test_missing_data_without_a_network_is_one_message(single, tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "part"),
     [
-        (["hydra.callbacks.x._target_=os.system"], "hydra.callbacks.x._target_ is no setting of a run"),
-        (["+hydra.callbacks.x._target_=os.system"], "is no setting of a run"),
-        (["--config-dir=/tmp/evil"], "--config-dir is no setting of a run"),
+        (["hydra.callbacks.x._target_=os.system"], "hydra.callbacks.x._target_ is not a setting of a run"),
+        (["+hydra.callbacks.x._target_=os.system"], "is not a setting of a run"),
+        (["--config-dir=/tmp/evil"], "--config-dir is not a setting of a run"),
         ({"a": 1}, "result.json is damaged, and"),
-        ([1], "not readable"),
+        ([1], "cannot be read"),
     ],
 )
 def test_resume_takes_settings_only(tmp_path, overrides, part):
@@ -138,10 +139,22 @@ def test_resume_takes_settings_only(tmp_path, overrides, part):
 def test_resume_of_nothing_names_the_nearest(tmp_path):
     (tmp_path / "run_1").mkdir()
     (tmp_path / "run_1" / "result.json").write_text("{}")
-    with pytest.raises(ValueError, match=f"there is no run. Did you mean {tmp_path / 'run_1'}"):
+    with pytest.raises(ValueError, match=f"there is no run in it. Did you mean {tmp_path / 'run_1'}"):
         with_resumed([f"resume={tmp_path / 'run_2'}"])
     (tmp_path / "sweep.json").write_text("{}")
     with pytest.raises(ValueError, match="it is a sweep"):
         with_resumed([f"resume={tmp_path}"])
     with pytest.raises(ValueError, match="one run"):
         with_resumed(["-m", f"resume={Path('x')}"])
+
+
+def test_resume_where_the_record_is_lost_takes_what_hydra_has_kept(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"result\.json is damaged, and .*overrides\.yaml is missing"):
+        with_resumed([f"resume={tmp_path}"])
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("- lr=0.1\n")
+    assert "lr=0.1" in with_resumed([f"resume={tmp_path}"])
+    (tmp_path / ".hydra" / "overrides.yaml").write_text("[")
+    with pytest.raises(ConfigError, match=r"damaged|cannot be read"):
+        with_resumed([f"resume={tmp_path}"])

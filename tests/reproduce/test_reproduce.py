@@ -195,7 +195,7 @@ def test_a_sweep_that_lost_runs_does_not_take_them_from_the_pages(sweeps, pages,
     shutil.rmtree(folder_of(folder, 64, 10))
     write_pages(tmp_path / "multirun", copied)
     assert (folder_of(copied / FULL, 64, 10) / "result.json").exists()
-    said = f"{copied / FULL} stays as it is: it has 1 finished run that {folder} has not."
+    said = f"{copied / FULL} stays as it is: it has 1 finished run that {folder} lacks."
     assert said in capsys.readouterr().out and (copied / "r4.md").read_text() == (pages / "r4.md").read_text()
 
 
@@ -210,7 +210,7 @@ def test_the_readme_of_somebody_else_is_left_alone(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     Path("README.md").write_text("# My project")
     assert main(["run=false", "pages=."]) == 2
-    assert "pages=. is not possible: its README.md is no list of such pages" in capsys.readouterr().err
+    assert "pages=. is not possible: its README.md is not a list of such pages" in capsys.readouterr().err
     assert Path("README.md").read_text() == "# My project"
 
 
@@ -261,3 +261,14 @@ def test_another_device_has_another_speed(tmp_path):
     (line,) = remaining("r5_device", [tmp_path / "r5_device_scale-0.1"])
     assert "2 of 2" in line and line.endswith("on Test CPU, 2 CPU threads, 32 precision; not known on the others |")
     assert "about" not in line
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "runs"), [([0, 0, 0, 0], 0, 4), ([1, 0, 0, 0], 1, 4), ([0, 130], 130, 2), ([2], 2, 1)]
+)
+def test_an_experiment_that_fails_does_not_end_the_others_but_a_stop_does(tmp_path, monkeypatch, codes, code, runs):
+    monkeypatch.chdir(tmp_path)
+    left = list(codes)
+    monkeypatch.setattr("resnet_lightning.reproduce.__main__.run_one", lambda *_: left.pop(0))
+    assert main(["only=r1"]) == code
+    assert len(codes) - len(left) == runs

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from resnet_lightning.cli import check_machine
+from resnet_lightning.config import ConfigError
 from resnet_lightning.lock import hold
 from resnet_lightning.result import RunResult, status_in
+from resnet_lightning.sweep import launch
 from resnet_lightning.sweep.launch import unavailable
 from resnet_lightning.sweep.outcome import forget_old_record, mark_unavailable, not_started, settle
 from resnet_lightning.sweep.plan import plan_jobs
@@ -121,3 +124,18 @@ def test_a_record_with_nonsense_in_it_ends_no_sweep(job, tmp_path):
         '{"status": "running", "overrides": [], "config": {}, "seed": 0, "attempts": "two"}'
     )
     assert settle(tmp_path, job, exit_code=1, timed_out=False, stopped=False).status == "failed"
+
+
+def test_a_sweep_over_devices_runs_what_is_here(settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "run_pools", lambda folder, shares, waiting, launcher: ran.extend(waiting))
+    ran: list = []
+    jobs = [([f"accelerator={kind}"], settings(f"accelerator={kind}", "logger=none")) for kind in ("cpu", "mps")]
+    check_machine([config for _, config in jobs], elsewhere=False)
+    with pytest.raises(ConfigError, match="mps"):
+        check_machine([jobs[1][1]] * 2, elsewhere=False)
+    monkeypatch.setattr(launch, "report", lambda folder: True)
+    assert launch.run_sweep(tmp_path, jobs, "the command") == 1  # the job for the CPU has not been done
+    assert [job.config.accelerator for job in ran] == ["cpu"]
+    (record_there,) = tmp_path.glob("accelerator-mps_*/result.json")
+    assert RunResult.read(record_there.parent).status == "unavailable"
+    assert "1 for devices that this machine does not have, 1 to run" in capsys.readouterr().out

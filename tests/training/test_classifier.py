@@ -11,6 +11,7 @@ from resnet_lightning import ImageClassifier, ImageDataModule, ResNet
 from resnet_lightning.config import ConfigError
 from resnet_lightning.data.loader import Loader
 from resnet_lightning.training.averaging import Following
+from resnet_lightning.training.classifier import Diverged
 
 STEPS = 6
 
@@ -186,3 +187,20 @@ def test_images_go_to_the_device_of_the_next_trainer(trainer, data_root, monkeyp
         assert isinstance(loader, Loader)
         devices.append(data.placed("test").images.device.type)
     assert devices == ["cpu", "meta", "cpu"] and len(data._placed) == 1
+
+
+def test_a_loss_that_nobody_looked_at_ends_the_epoch(loader, trainer, monkeypatch):
+    """On several devices no step looks at it; on one GPU every fiftieth."""
+    monkeypatch.setattr(ImageClassifier, "looks_at", lambda *_: False)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2))
+    with pytest.raises(Diverged, match=r"The loss is (nan|inf) in epoch 1, lr 1e\+38"):
+        trainer().fit(ImageClassifier(network, 2, "sgd", "constant", lr=1e38), loader, loader)
+
+
+def test_a_loss_that_was_no_number_some_steps_ago_is_not_said_to_be_finite(loader, trainer, monkeypatch):
+    monkeypatch.setattr(ImageClassifier, "looks_at", lambda self, step: step == 1)
+    ours, losses = classifier(), iter([float("nan"), 0.5])
+    real = F.cross_entropy
+    monkeypatch.setattr(F, "cross_entropy", lambda *parts, **more: 0 * real(*parts, **more) + next(losses))
+    with pytest.raises(Diverged, match=r"was infinite or not a number before step 2 of epoch 1"):
+        trainer().fit(ours, loader)

@@ -25,7 +25,7 @@ STEPS = 10  # per epoch
 
 @pytest.fixture
 def network(settings):
-    config = settings("model=resnet20")
+    config = settings("model=resnet20", "model.widths=[4,4,4]")
     return ResNet(config.model, config.stem, 3, 10, config.activation)
 
 
@@ -147,7 +147,7 @@ def test_weight_decay_spares_biases_and_batchnorm(settings, network):
 
 
 def test_unknown_option_is_refused(settings):
-    with pytest.raises(ConfigError, match=r"optimizer\.momentun is no option of SGD\. Did you mean momentum"):
+    with pytest.raises(ConfigError, match=r"optimizer\.momentun is not an option of SGD\. Did you mean momentum"):
         check_options({**settings().optimizer, "momentun": 0.9})
 
 
@@ -261,7 +261,7 @@ def test_an_optimizer_of_ones_own_needs_a_name_in_the_table(monkeypatch):
     monkeypatch.setitem(ALGORITHMS, "Mine", Mine)
     assert ImageClassifier(network, 2, options).lr == 0.3
     assert isinstance(build_optimizer(network, options, 0.3, 0.0), Mine)
-    with pytest.raises(ConfigError, match=r"optimizer.nugde is no option of Mine. Did you mean nudge"):
+    with pytest.raises(ConfigError, match=r"optimizer.nugde is not an option of Mine. Did you mean nudge"):
         ImageClassifier(network, 2, options | {"nugde": 1})
 
 

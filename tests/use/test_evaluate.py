@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from resnet_lightning.evaluate import main
@@ -27,6 +28,13 @@ slow = partial(pytest.param, marks=pytest.mark.slow)
 @pytest.fixture
 def run(trained_run, tmp_path) -> Path:
     return shutil.copytree(trained_run, tmp_path / "run")
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(request, monkeypatch) -> None:
+    """One test looks at them; drawing takes longer than most others."""
+    if "test_set_gives" not in request.node.name:
+        monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: file.write(b"a picture"))
 
 
 def record(run: Path, name: str) -> dict:
@@ -125,7 +133,7 @@ def test_a_folder_of_the_run_is_its_own_at_any_size_and_in_any_place(settings, f
         assert "Images that the network was trained on may be among these" in capsys.readouterr().out
     shutil.move(tmp_path / "set", tmp_path / "moved")
     assert main([str(tmp_path / "run")]) == 2
-    assert f"no longer in {tmp_path / 'set'}: say where with data.root=" in capsys.readouterr().err
+    assert f"no longer in {tmp_path / 'set'}: give data.root=" in capsys.readouterr().err
 
 
 def test_the_network_alone_computes_in_half_precision(run, monkeypatch):
@@ -200,9 +208,9 @@ def test_other_data_are_matched_by_the_names_of_their_classes(run, folder):
     [
         (["data=cifar10"], "The data have the class airplane and 9 more, which the network does not know"),
         (["data=folder", "data.root=MINE"], "The data have the class eight, which the network does not know"),
-        (["data=folder", "data.root=nowhere"], "data.root=nowhere is no folder"),
+        (["data=folder", "data.root=nowhere"], "data.root=nowhere is not a folder"),
         (["data=folder", "data.root=MINE", "split=val"], "has no folder train/"),
-        (["split=val", "data.val_size=0"], "holds no validation images out"),
+        (["split=val", "data.val_size=0"], "holds out no validation images"),
         (["split=tst"], "Did you mean test?"),
         (["data=folder", "data.root=MINE", "data.test_limit=2"], "data.test_limit=2 is not possible: all images of"),
         (["augment.rotatoin=3"], "Did you mean augment.rotation?"),
@@ -210,7 +218,7 @@ def test_other_data_are_matched_by_the_names_of_their_classes(run, folder):
         (["data=minst"], "Did you mean mnist?"),
         (["precision=16", "accelerator=cpu"], "not possible on a CPU"),
         (["augment.normalize=false"], "the network takes images normalised as in its training"),
-        (["augment.rotation=10,20"], "augment.rotation=10,20 names several values, which only a sweep takes"),
+        (["augment.rotation=10,20"], "augment.rotation=10,20 names several values; only sweeps take those"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(run, folder, capsys, arguments, sentence):

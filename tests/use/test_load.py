@@ -65,7 +65,7 @@ def test_sweep_selected_on_test_says_so(trained_run, tmp_path):
     for name, accuracy in (("a", 0.5), ("b", 0.7)):
         copy(trained_run, tmp_path / "sweep" / name, selection="test", test={"accuracy": accuracy})
     found = find_run(tmp_path / "sweep")
-    assert found.folder.name == "b" and "its test set selected" in found.why
+    assert found.folder.name == "b" and "the test set selected it" in found.why
 
 
 def test_latest_is_the_newest_with_weights(trained_run, tmp_path, monkeypatch):

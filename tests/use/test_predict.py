@@ -115,3 +115,14 @@ def test_an_image_of_too_many_pixels_says_so(trained_run, pictures, monkeypatch,
     monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 1000)
     assert main([str(trained_run), str(pictures / "1_wide.png")]) == 1
     assert "1_wide.png has more pixels than Pillow reads" in capsys.readouterr().err
+
+
+def test_files_are_read_some_at_a_time_and_each_keeps_its_answer(trained_run, pictures, monkeypatch, capsys):
+    main([str(trained_run), str(pictures), "format=json"])
+    at_once = json.loads(capsys.readouterr().out)
+    monkeypatch.setattr("resnet_lightning.use.trained.CHUNK", 3)
+    main([str(trained_run), str(pictures), "format=json"])
+    in_parts = json.loads(capsys.readouterr().out)
+    assert [row["image"] for row in in_parts] == [row["image"] for row in at_once] and len(at_once) == 8
+    for one, other in zip(in_parts, at_once, strict=True):
+        assert one["predictions"][0]["class"] == other["predictions"][0]["class"]
