@@ -1,4 +1,4 @@
-# Every target makes the environment it needs in .venv; nothing but Python 3.10 or newer has to be there.
+# Every target makes the environment it needs in .venv; only Python 3.10 or newer has to be installed.
 PYTHON ?= python3
 VENV ?= .venv
 # e.g. PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" for torch without CUDA: 1 GB instead of 6
@@ -16,16 +16,16 @@ demo: install  ## four runs on real MNIST and their comparison: 1.5 min of train
 		lr=0.2,0.02 batch=64,128
 	@echo "Look at multirun/demo/comparison.html; curves of every run: $(VENV)/bin/tensorboard --logdir multirun/demo"
 
-reports: install  ## the five course reports again and a page for each; make reports scale=0.02 for a first look
+reports: install  ## rerun the five course reports, with a page for each; make reports scale=0.02 for a first look
 	$(RUN) resnet_lightning.reproduce $(if $(scale),scale=$(scale) epochs_scale=$(scale) data.test_limit=1000)
 
-benchmark: $(VENV)/installed-benchmark  ## how fast this machine trains, beside what people would use instead; keep it free meanwhile
+benchmark: $(VENV)/installed-benchmark  ## how fast this machine trains, compared with what people would use instead; run nothing else meanwhile
 	$(RUN) resnet_lightning.benchmark
 
 test: dev  ## the tests
 	$(RUN) pytest $(PARALLEL)
 
-test-slow: dev  ## the tests, the long ones too
+test-slow: dev  ## all tests, including the long ones
 	$(RUN) pytest $(PARALLEL) -m "slow or not slow"
 
 lint: dev  ## style and types
@@ -33,16 +33,16 @@ lint: dev  ## style and types
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
-audit: dev  ## known security holes of the installed packages, from PyPI's list (needs a network)
+audit: dev  ## known vulnerabilities of the installed packages, from PyPI's list (needs internet access)
 	$(RUN) pip install --quiet $(PIP_ARGS) --editable '.[audit]'
 	$(RUN) pip_audit --skip-editable --progress-spinner off
 
-format: dev  ## put the code into the style that lint asks for
+format: dev  ## format the code in the style that lint requires
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-install: $(VENV)/installed  ## the package and what it needs, in .venv
-dev: $(VENV)/installed-dev  ## the same and the tools of the tests
+install: $(VENV)/installed  ## the package and its dependencies, in .venv
+dev: $(VENV)/installed-dev  ## the same, plus the development tools
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed, this is %d.%d: make PYTHON=..." % sys.version_info[:2] if sys.version_info < (3, 10) else 0)'
@@ -61,5 +61,5 @@ $(VENV)/installed-benchmark: $(VENV)/installed
 	$(RUN) pip install --quiet $(PIP_ARGS) --editable '.[benchmark]'
 	@touch $@
 
-clean:  ## remove the environment and what tools left, but no result
+clean:  ## remove the environment and the tools' caches, but no results
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -32,7 +32,7 @@ FIRST_ENDS = 10.0  # seconds that it then has for the rest
 # The first process; once it has ended, a further one has another parent. Not so on Windows, where a program of the
 # environment stands between the two.
 PARENT = os.getppid() if sys.platform == "win32" else int(os.environ.get(FIRST, os.getppid()))
-AGAIN = "the same command goes on from the last checkpoint"
+AGAIN = "the same command resumes from the last checkpoint"
 
 
 class Attempt:
@@ -89,7 +89,7 @@ def end_of(error: BaseException, result: RunResult) -> End | None:
         memory = f", {result.peak_memory:,.0f} MiB at most before" if result.peak_memory else ""
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         batch = f"batch={result.config['batch']} (in validation and test eval_batch={result.config['eval_batch']})"
-        return End("oom", f"out of memory with {batch}{memory}: take a smaller one ({said})")
+        return End("oom", f"out of memory with {batch}{memory}: use a smaller one ({said})")
     return None
 
 
@@ -137,7 +137,7 @@ def tell_of_failure(result: RunResult, folder: Path) -> bool:
         record.status, record.reason, record.exit_code = result.status, result.reason, result.exit_code
         record.write(folder)
     except (OSError, ValueError) as error:
-        say(f"{folder / FILE_NAME} cannot say so: {error}")
+        say(f"{folder / FILE_NAME} cannot record this: {error}")
     return True
 
 

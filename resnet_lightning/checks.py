@@ -55,7 +55,7 @@ def read_config(settings: DictConfig) -> Config:
     """
     for key in sorted(OmegaConf.missing_keys(settings)):  # the file of a model or a data set of one's own
         group = key.partition(".")[0]
-        raise ConfigError(f"{key} is missing: a file of conf/{group} begins with `defaults: [_base]`, or has all keys.")
+        raise ConfigError(f"{key} is missing: a file in conf/{group} begins with `defaults: [_base]` or has all keys.")
     config = cast(Config, OmegaConf.to_object(settings))
     complete_stem(config)
     check(config)
@@ -218,7 +218,7 @@ def check_keys(group: str, settings: dict[str, Any], extra_allowed: bool) -> Non
     check_needed(group, settings, *map(str, known))
     for key in settings:
         if key not in known and not extra_allowed:
-            raise ConfigError(f"{group}.{key} is no setting of {group}={settings['name']}.")
+            raise ConfigError(f"{group}.{key} is not a setting of {group}={settings['name']}.")
 
 
 def check_needed(group: str, settings: dict[str, Any], *more: str) -> None:
@@ -235,7 +235,7 @@ def check_model(config: Config) -> None:
     kernel, padding = stem.kernel_size or 0, stem.padding or 0
     require("stem.padding", padding, padding <= kernel, "at most the kernel size")
     largest = config.data.image_size + 2 * padding
-    require("stem.kernel_size", kernel, kernel <= largest, f"at most {largest}, the padded image")
+    require("stem.kernel_size", kernel, kernel <= largest, f"at most {largest}, the size of the padded image")
 
 
 def check_augment(augment: AugmentConfig) -> None:
@@ -288,9 +288,9 @@ def check_devices(devices: Any, batch: int) -> None:
     require("devices", devices, bool(is_count or is_list or devices == "auto"), allowed)
     count = device_count(devices)
     if count and batch % count:
-        raise ConfigError(f"batch={batch} cannot be shared evenly by {count} devices: use a multiple of {count}.")
+        raise ConfigError(f"batch={batch} cannot be divided evenly among {count} devices: use a multiple of {count}.")
     if count and batch // count < 2:
-        raise ConfigError(f"batch={batch} leaves {count} devices one image each: BatchNorm needs two.")
+        raise ConfigError(f"batch={batch} leaves each of {count} devices one image: BatchNorm needs two.")
 
 
 def check_launcher(launcher: LauncherConfig) -> None:
@@ -310,7 +310,7 @@ def check_different(devices: list[int | str], names: Sequence[str]) -> None:
         ConfigError: ``launcher.devices`` names a device twice.
     """
     if len(set(names)) < len(names):
-        raise ConfigError(f"launcher.devices={devices} names a device twice: launcher.jobs_per_device shares one.")
+        raise ConfigError(f"launcher.devices={devices} names a device twice; launcher.jobs_per_device shares one.")
 
 
 def check_optimizer(optimizer: dict[str, Any]) -> None:
@@ -373,7 +373,7 @@ def check_batch(config: Config, total: int, processes: int | None = None) -> Non
     """
     data = config.data
     validation = held_out(data.val_size, total)
-    require("data.val_size", data.val_size, validation < total, f"below the {total:,} training images")
+    require("data.val_size", data.val_size, validation < total, f"fewer than the {total:,} training images")
     limit, left = data.train_limit, total - validation
     if limit is not None:
         require("data.train_limit", limit, limit <= left, f"at most the {left:,} images outside the validation split")
@@ -381,6 +381,6 @@ def check_batch(config: Config, total: int, processes: int | None = None) -> Non
     require("batch", config.batch, config.batch <= images, f"at most the {images:,} training images")
     scaled = scaled_images(config.scale, images)
     processes = processes or device_count(config.devices) or 1
-    shared = f", two are needed on each of {processes} devices" if processes > 1 else ""
-    allowed = f"a larger share: of {images:,} training images it leaves {scaled}{shared}"
+    shared = f"; each of {processes} devices needs two" if processes > 1 else ""
+    allowed = f"a larger share: of {images:,} training images it leaves only {scaled}{shared}"
     require("scale", config.scale, scaled >= 2 * processes, allowed)

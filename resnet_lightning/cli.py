@@ -103,7 +103,7 @@ def start_early(asked: Command) -> None:
 
 def refuse_on_windows() -> None:
     if sys.platform == "win32":
-        raise ConfigError("A sweep needs Linux or macOS, on Windows WSL: it ends a job with all that the job started.")
+        raise ConfigError("A sweep needs Linux, macOS or WSL: it must be able to end a job with all that it started.")
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from resnet_lightning.text import drop_output, file_error, give_streams
 
 KEY = re.compile(r"^([a-z_][a-z_0-9.]*)=(.*)$", re.DOTALL)
 RUN_HELP = """\
-RUN is the folder of a run, that of a sweep (its best run by validation accuracy; by test accuracy where nothing is held
-out), or latest (the newest run below outputs/ and multirun/).
+RUN is the folder of a run, the folder of a sweep (its best run by validation accuracy; by test accuracy if nothing is
+held out), or latest (the newest run below outputs/ and multirun/).
 """
 EXIT_CODES = "Exit codes: 0 done, 1 failed in part or as a whole, 2 bad setting, 130 interrupted."
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def parse(argv: Sequence[str], kind: type[T], groups: Sequence[str] = ()) -> tup
     for text in argv:
         match = None if os.path.lexists(text) else KEY.match(text)  # a picture may be called epoch=3.png
         if text.startswith("-") and text != "-":
-            raise ConfigError(f"There is no option {text}: settings are written key=value. All of them: --help")
+            raise ConfigError(f"There is no option {text}: settings are written key=value. List them with --help.")
         if match is None:
             arguments.places.append(text)
         elif match[1].split(".")[0] in groups:
@@ -74,7 +74,7 @@ def parse(argv: Sequence[str], kind: type[T], groups: Sequence[str] = ()) -> tup
             found[match[1]] = value_of(fields[match[1]], get_type_hints(kind)[match[1]], match[2])
         else:
             raise ConfigError(
-                f"There is no setting {match[1]} here.{nearest(match[1], [*fields, *groups])} All of them: --help"
+                f"There is no setting {match[1]} here.{nearest(match[1], [*fields, *groups])} List them with --help."
             )
     return kind(**found), arguments
 
@@ -145,7 +145,7 @@ def sentence_of(error: Exception) -> str:
 def one_run(places: Sequence[str], form: str) -> str:
     """The first place, which must be there: the run."""
     if not places:
-        raise ConfigError(f"Which run? The command is {form}, RUN being the folder of a run, a sweep, or latest.")
+        raise ConfigError(f"Which run? The command is {form}, where RUN is the folder of a run or sweep, or latest.")
     return places[0]
 
 

@@ -109,7 +109,7 @@ def check_single_run(overrides: Sequence[Override], keys: Sequence[str]) -> None
     left = [key for key in keys if key not in {item.get_key_element().lstrip("+") for item in overrides}]
     if left:
         what = f"experiment={experiment}" if experiment else "hydra.sweeper"
-        raise ConfigError(f"{what} compares several runs: add --multirun, or set {', '.join(left)} for one of them.")
+        raise ConfigError(f"{what} compares several runs: add --multirun, or set {', '.join(left)} to run one of them.")
 
 
 def check_sweep(configs: Sequence[Config], folder: Path, multirun: bool) -> None:
@@ -126,7 +126,7 @@ def check_sweep(configs: Sequence[Config], folder: Path, multirun: bool) -> None
     for key in ("name", "scale", "epochs_scale", "data.test_limit", "reference"):
         values = {str(value_of(config, key)) for config in configs}
         if len(values) > 1:
-            raise ConfigError(f"{key}={','.join(sorted(values))} is not possible: a sweep has one {key}.")
+            raise ConfigError(f"{key}={','.join(sorted(values))} is not possible: a sweep can have only one {key}.")
     launchers = {str(config.launcher) for config in configs}
     if len(launchers) > 1:
         raise ConfigError("The keys launcher.* belong to the sweep as a whole: give each of them one value.")
@@ -140,7 +140,7 @@ def check_choice(override: Override) -> None:
     if group not in CHOICES or override.is_delete():
         return
     if group == "experiment" and override.is_sweep_override():
-        raise ConfigError(f"{override.input_line} is not possible: a sweep has one experiment.")
+        raise ConfigError(f"{override.input_line} is not possible: a sweep can have only one experiment.")
     values = override.sweep_string_iterator() if override.is_sweep_override() else [override.value()]
     for value in values:
         choose(group, value, options(group))
@@ -226,4 +226,4 @@ def refuse_without_effect(config: Config) -> None:
     for key in ("lr", "weight_decay"):
         own, used = config.optimizer[key], value_of(config, key)
         if own not in (used, default[key]):
-            raise ConfigError(f"optimizer.{key}={own} has no effect beside {key}={used}: set {key}=.")
+            raise ConfigError(f"optimizer.{key}={own} has no effect, since {key}={used} is used: set {key}= instead.")

@@ -17,14 +17,14 @@ with a reliability diagram) and the most confident mistakes, printed and written
     """\
   python -m resnet_lightning.evaluate latest
   python -m resnet_lightning.evaluate multirun/lr_batch split=val tta=flip
-  python -m resnet_lightning.evaluate latest augment.rotation=30                  how it stands rotated images
+  python -m resnet_lightning.evaluate latest augment.rotation=30                  how it copes with rotated images
   python -m resnet_lightning.evaluate latest data=folder data.root=my_images      other images of the same classes""",
 )
 NOTES = """\
-data=, data.*, augment= and augment.* are those of training; what is not said is as the run had it, augmentation is off
-and the normalisation that of the run. Classes of other data are matched by name. data=folder takes
-<data.root>/test/<class>/*, or <data.root>/<class>/* where there is no test/. Images are taken as they are; dark digits
-on white paper, which predict inverts for a network of MNIST, invert yourself."""
+data=, data.*, augment= and augment.* work as in training; what you do not set is as the run had it, but augmentation is
+off; the normalisation is always that of the run. Classes of other data are matched by name. data=folder reads
+<data.root>/test/<class>/*, or <data.root>/<class>/* if there is no test/. Images are used as they are: invert dark
+digits on white paper yourself (predict does so for a network trained on MNIST)."""
 
 
 @dataclass
@@ -35,8 +35,8 @@ class EvaluateOptions:
         "flip averages the logits of an image and its mirror image; run = as the run did",
         ("run", "none", "flip"),
     )
-    precision: str = option("auto", "auto = that of the run where the hardware computes in it", PRECISIONS)
-    accelerator: str = option("auto", "where it is computed", ACCELERATORS)
+    precision: str = option("auto", "auto = that of the run, if the hardware computes in it", PRECISIONS)
+    accelerator: str = option("auto", "where to compute", ACCELERATORS)
     batch: int | None = option(None, "images at a time; null = as the run did, at most 500", least=1)
 
 

@@ -11,8 +11,8 @@ FORM = "python -m resnet_lightning.explain RUN IMAGE [label=CLASS]"
 USAGE = Usage(
     FORM,
     f"""\
-Draws one figure: the image as the network sees it; Grad-CAM for the predicted class and for the true one, where label=
-says which that is; and how much the probability of the class falls where a patch of the image is covered.
+Draws one figure: the image as the network sees it; Grad-CAM for the predicted class and, if label= names it, for the
+true one; and how much the probability of the class falls when a patch of the image is covered.
 {RUN_HELP}""",
     """\
   python -m resnet_lightning.explain latest digit.png
@@ -34,7 +34,7 @@ def work(argv: list[str]) -> int:
     options, (places, _) = parse(argv, ExplainOptions)
     run = one_run(places, FORM)
     if len(places) != 2:
-        raise ConfigError(f"Which image, and one only? The command is {FORM}.")
+        raise ConfigError(f"Which image (exactly one)? The command is {FORM}.")
     need("captum", "explain")
     from resnet_lightning.use.explanation import explain
 

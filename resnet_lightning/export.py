@@ -14,7 +14,7 @@ Writes the network into RUN/export/, checks the file against the network on real
 card (README.md) beside it.
   onnx, pt2     preprocessing inside: uint8 images (N, C, H, W) of any N in, probabilities (N, classes) out
   safetensors   the weights, and config.json with architecture, classes and preprocessing
-  torchscript   as pt2; deprecated by PyTorch, there because course material asks for it
+  torchscript   as pt2; deprecated by PyTorch, kept because course material asks for it
 {RUN_HELP}""",
     """\
   python -m resnet_lightning.export latest

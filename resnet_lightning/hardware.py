@@ -108,10 +108,10 @@ def check_hardware(accelerator: str, devices: Any, precision: str) -> None:
             raise ConfigError(f"devices={devices} is not possible: this machine has {count} GPU(s), numbered from 0.")
     elif isinstance(devices, list):
         raise ConfigError(
-            f"devices={devices} is not possible on {kind}: a list numbers GPUs. Use a count, as in devices=1."
+            f"devices={devices} is not possible on {kind}: a list names GPUs. Use a count, as in devices=1."
         )
     elif kind == "mps" and (device_count(devices) or 1) > 1:
-        raise ConfigError(f"devices={devices} is not possible on mps: there is one.")
+        raise ConfigError(f"devices={devices} is not possible on mps: there is only one device.")
     if precision == "16" and kind == "cpu":
         raise ConfigError("precision=16 is not possible on a CPU: use bf16, 32 or auto.")
 
@@ -250,7 +250,8 @@ def process_age() -> float | None:
 
 
 def fits(size: int, device: torch.device) -> bool:
-    """True if ``size`` bytes of data may live on ``device``: half of its free memory is left to the training."""
+    """True if ``size`` bytes of data may live on ``device``: half of what a CUDA device has free, a quarter of what
+    is recommended of Apple's."""
     if device.type == "cuda":
         return size <= torch.cuda.mem_get_info(device)[0] / 2
     if device.type == "mps":

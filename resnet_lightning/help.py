@@ -28,16 +28,16 @@ usage: python -m resnet_lightning [--multirun] [choice=name ...] [key=value ...]
   python -m resnet_lightning --multirun experiment=r1_lr_batch scale=0.1
   python -m resnet_lightning --multirun hydra/launcher=slurm lr=0.1,0.01        or ray: docs/clusters.md
   python -m resnet_lightning --cfg job --resolve        print the settings that a command would use
-  python -m resnet_lightning lr=0.1 hydra.run.dir=outputs/mine      a folder of its own: the same command again goes on
-  python -m resnet_lightning resume=outputs/2026-11-22_00-39-25_resnet18_mnist   go on with a run that was stopped
+  python -m resnet_lightning lr=0.1 hydra.run.dir=outputs/mine      a folder of its own: the same command again resumes
+  python -m resnet_lightning resume=outputs/2026-11-22_00-39-25_resnet18_mnist   resume a run that was stopped
   tensorboard --logdir outputs
-  python -m resnet_lightning info                       versions, devices, data found, free disk
+  python -m resnet_lightning info                       versions, devices, data found, free disk space
 
-What was trained, with --help each: python -m resnet_lightning.evaluate, .predict, .explain, .export, .report
-This machine's speed, the course reports again: python -m resnet_lightning.benchmark, .reproduce
+To use what was trained (each has --help): python -m resnet_lightning.evaluate, .predict, .explain, .export, .report
+To measure this machine, or rerun the course reports: python -m resnet_lightning.benchmark, .reproduce
 
 A run leaves one folder under outputs/: result.json, metrics.csv, checkpoints, figures, TensorBoard events.
-Exit codes: 0 done, 1 failed, 2 bad setting, 130 interrupted (143 by SIGTERM).
+Exit codes: 0 done, 1 failed, 2 bad setting, 130 interrupted (143 by SIGTERM, 129 by the end of its terminal).
 """
 
 
@@ -116,7 +116,7 @@ def sections() -> list[Section]:
     experiments = [(f"experiment={name}", "", experiment_head(name)) for name in options("experiment")]
     return [
         *result,
-        Section("Ready studies (files of conf/experiment/), for --multirun where they compare:", experiments),
+        Section("Ready-made studies (files in conf/experiment/), with --multirun if they compare runs:", experiments),
     ]
 
 

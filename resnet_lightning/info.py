@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
 
 def work(argv: list[str]) -> int:
     if argv:
-        raise ConfigError(f"info takes no settings, but there is {argv[0]}.")
+        raise ConfigError(f"info takes no settings, but got {argv[0]}.")
     for title, lines in (
         ("versions", versions()),
         ("devices", devices()),
@@ -59,7 +59,7 @@ def devices() -> list[str]:
     lines = [f"cpu {hardware.cpu_name()}, {cores} cores, precision auto = {hardware.pick_precision('auto', 'cpu')}"]
     count = torch.cuda.device_count()
     if count and not hardware.cuda_is_available():
-        lines.append(f"{count} GPU(s) that torch {torch.__version__} cannot use; nvidia-smi names the driver's CUDA")
+        lines.append(f"{count} GPU(s) that torch {torch.__version__} cannot use; nvidia-smi shows the driver's CUDA")
         count = 0
     for number in range(count):
         facts = torch.cuda.get_device_properties(number)

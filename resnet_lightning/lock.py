@@ -36,7 +36,7 @@ def hold(folder: Path, advice: str) -> Iterator[None]:
     holder, lock = folder / HOLDER, acquire(folder, advice)
     try:
         if killed := read(holder):
-            tell(f"{folder} was held by {killed}, which ended without a word: taken over")
+            tell(f"{folder} was held by {killed}, which ended without releasing it: taken over")
         started = time.strftime("%Y-%m-%d %H:%M:%S")
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {started}\n", encoding="utf-8")
         yield
@@ -91,7 +91,7 @@ def wait_for(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=SILENT)
     except Timeout:
-        tell(f"waits for the process that holds {path}.{if_killed(path)}")
+        tell(f"waiting for the process that holds {path}.{if_killed(path)}")
         lock.acquire()
     try:
         yield

@@ -38,7 +38,7 @@ def how_to_write(argument: str) -> str:
     key, _, value = argument.partition("=")
     if re.fullmatch(r"[+~]*[\w./@]+", key) and value and not set(value) & set("'\"[]{}(),="):
         quoted = shlex.quote(f'{key}="{value}"')
-        return f"such a value has quotes of its own, as in {quoted}."
+        return f"such a value needs quotes of its own, as in {quoted}."
     return "settings are written key=value, as in lr=0.1."
 
 

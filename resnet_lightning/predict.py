@@ -20,9 +20,9 @@ FORM = "python -m resnet_lightning.predict RUN IMAGE_OR_FOLDER ... [key=value ..
 USAGE = Usage(
     FORM,
     f"""\
-Prints the most probable classes of each image. Images may have any size and mode that Pillow reads: the first frame,
-upright as EXIF says, transparent parts white, 16 bits a channel cut to 8; the shorter side is resized and the middle
-cut out, and it is normalised, as for the images that the run was trained on. Folders are searched with all below them.
+Prints the most probable classes of each image. Images may have any size and mode that Pillow reads: the first frame is
+used, turned upright as EXIF says, with transparent parts white and 16 bits per channel reduced to 8; it is resized,
+centre-cropped and normalised like the images that the run was trained on. Folders are searched recursively.
 {RUN_HELP}""",
     """\
   python -m resnet_lightning.predict latest photo.jpg
@@ -38,7 +38,7 @@ class PredictOptions:
     invert: str = option(
         "auto", "auto inverts dark-on-light images for a network of MNIST or FashionMNIST", ("auto", "true", "false")
     )
-    accelerator: str = option("auto", "where it is computed", ACCELERATORS)
+    accelerator: str = option("auto", "where to compute", ACCELERATORS)
 
 
 @dataclass(frozen=True)

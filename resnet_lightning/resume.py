@@ -31,7 +31,7 @@ def with_resumed(argv: Sequence[str]) -> list[str]:
     if not folders:
         return rest
     if len(folders) > 1 or {"-m", "--multirun"} & set(rest):
-        raise ConfigError("resume= goes on with one run; a sweep goes on when its command is given again.")
+        raise ConfigError("resume= resumes one run; a sweep resumes when its command is given again.")
     folder = Path(folders[0])
     return alone([*recorded(folder), *rest], folder)
 
@@ -43,10 +43,10 @@ def recorded(folder: Path) -> list[str]:
     except (OSError, ValueError):  # none yet, or damaged: Hydra has written them down as well
         overrides = by_hydra(folder)
     if not isinstance(overrides, list) or not all(isinstance(item, str) for item in overrides):
-        raise ConfigError(f"resume={folder} is not possible: the settings recorded there are not readable.")
+        raise ConfigError(f"resume={folder} is not possible: the settings recorded there cannot be read.")
     for item in overrides:
         if item.lstrip("+~").startswith(("hydra", "-")):
-            raise ConfigError(f"resume={folder} is not possible: {item.partition('=')[0]} is no setting of a run.")
+            raise ConfigError(f"resume={folder} is not possible: {item.partition('=')[0]} is not a setting of a run.")
     return overrides
 
 
@@ -56,12 +56,12 @@ def by_hydra(folder: Path) -> object:
         return OmegaConf.to_container(OmegaConf.load(path))
     except OSError as error:
         if (folder / FILE_NAME).exists():
-            reason = f"{FILE_NAME} is damaged, and {path} is not there."
+            reason = f"{FILE_NAME} is damaged, and {path} is missing."
         elif (folder / PLAN_FILE).exists():
-            reason = "it is a sweep, which goes on when its own command is given again."
+            reason = "it is a sweep, which resumes when its own command is given again."
         else:
             beside = [str(path.parent) for path in folder.parent.glob(f"*/{FILE_NAME}")]
-            reason = f"there is no run.{nearest(folder, beside)}"
+            reason = f"there is no run in it.{nearest(folder, beside)}"
         raise ConfigError(f"resume={folder} is not possible: {reason}") from error
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"resume={folder} is not possible: {path} is damaged.") from error

@@ -23,11 +23,11 @@ BAD = [
     ("scheduler.step_size=4", "scheduler.step_size is a setting of scheduler=step only"),
     ("+foo=1", "There is no setting foo"),
     ("lr", "settings are written key=value"),
-    ("name=实验", "such a value has quotes of its own, as in 'name=\"实验\"'"),
+    ("name=实验", "such a value needs quotes of its own, as in 'name=\"实验\"'"),
     ("data.root=~/images", "as in 'data.root=\"~/images\"'"),
     ("model.widths=[4,8", "settings are written key=value"),
     ("model.name=a/b", "model.name=a/b is not possible: it must be at most 100 characters"),
-    ("optimizer.lr=-5 lr=0.1", "optimizer.lr=-5 has no effect beside lr=0.1: set lr=."),
+    ("optimizer.lr=-5 lr=0.1", "optimizer.lr=-5 has no effect, since lr=0.1 is used: set lr= instead."),
     ("=5", "settings are written key=value"),
     ("hydra/launcher=5", "must be a string"),
     ("lr=abc", "lr=abc is not possible: it must be a number"),
@@ -52,7 +52,7 @@ BAD = [
     ("devices=0", "a number of devices from 1"),
     ("devices=true", "a number of devices from 1"),
     ("devices=[0,0]", "a list of different device numbers"),
-    ("devices=3", "cannot be shared evenly by 3 devices"),
+    ("devices=3", "cannot be divided evenly among 3 devices"),
     ("dropout=1", "from 0 to below 1"),
     ("name=a/b", "without /"),
     ("name=", "name= is not possible"),
@@ -60,7 +60,7 @@ BAD = [
     ("model.depths=[a,b,c,d]", "a list of whole numbers"),
     ("model.block=plain", "Allowed: basic, bottleneck"),
     ("stem.kernel_size=4", "an odd number"),
-    ("data.val_size=60000", "below the 60,000 training images"),
+    ("data.val_size=60000", "fewer than the 60,000 training images"),
     ("data.train_limit=56000", "at most the 55,000 images"),
     ("data.std=[0]", "above 0"),
     ("data.mean=null", "go together"),
@@ -69,9 +69,9 @@ BAD = [
     ("data=cifar10 data.mean=[0.1] data.std=[0.3]", "a number for each channel of the images: 3 of them"),
     ("optimizer=asgd optimizer.alpha=high", "optimizer.alpha=high is not possible: it must be a number"),
     ("batch=2 devices=2", "BatchNorm needs two"),
-    ("stem.kernel_size=41 stem.padding=0", "at most 28, the padded image"),
+    ("stem.kernel_size=41 stem.padding=0", "at most 28, the size of the padded image"),
     ("scheduler.name=stp", "Did you mean step?"),
-    ("+scheduler.foo=1", "scheduler.foo is no setting of scheduler=cosine"),
+    ("+scheduler.foo=1", "scheduler.foo is not a setting of scheduler=cosine"),
     ("~scheduler.warmup", "scheduler.warmup is missing"),
     ("~batch", "~batch is not possible: every run has batch. Give it a value"),
     ("~dropout=0", "every run has dropout"),
@@ -173,9 +173,9 @@ def test_bad_setting_ends_with_code_2_and_leaves_no_folder(command, tmp_path):
     ("arguments", "sentence"),
     [
         (["accelerator=gpu", "devices=[7]"], "is not possible"),
-        (["+optimizer.nonsense=1"], "optimizer.nonsense is no option of SGD"),
+        (["+optimizer.nonsense=1"], "optimizer.nonsense is not an option of SGD"),
         (["accelerator=cpu", "precision=16"], "use bf16, 32 or auto"),
-        (["accelerator=cpu", "devices=[1]"], "a list numbers GPUs"),
+        (["accelerator=cpu", "devices=[1]"], "a list names GPUs"),
         (["optimizer=nesterov", "optimizer.momentum=0"], "is not possible with these options"),
         (["--cfg", "job", "lrr=1"], "Did you mean lr?"),
         (["--multirun", "--cfg", "job", "lr=1,2"], "leave --multirun out"),
@@ -199,7 +199,7 @@ sys.exit(run_command(["--multirun", "lr=0.1,0.2"]))
 
 def test_on_windows_a_sweep_is_refused_in_a_sentence(tmp_path):
     done = subprocess.run([sys.executable, "-c", WINDOWS], check=False, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.startswith("Error: A sweep needs Linux or macOS, on Windows WSL")
+    assert done.returncode == 2 and done.stderr.startswith("Error: A sweep needs Linux, macOS or WSL")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -243,7 +243,7 @@ def test_help_may_be_read_in_part():
 
 def test_a_model_file_of_ones_own_that_lacks_a_key_is_one_sentence():
     settings = OmegaConf.create({"model": {"name": "mine", "init": "???"}})
-    with pytest.raises(ConfigError, match=r"model.init is missing: a file of conf/model begins with"):
+    with pytest.raises(ConfigError, match=r"model.init is missing: a file in conf/model begins with"):
         read_config(settings)
 
 

@@ -39,4 +39,4 @@ def test_who_waits_says_for_what(tmp_path, monkeypatch, capsys):
     first.acquire()
     monkeypatch.setattr(lock, "tell", lambda text: (print(text), first.release()))
     with wait_for(place):
-        assert capsys.readouterr().out == f"waits for the process that holds {place}.\n"
+        assert capsys.readouterr().out == f"waiting for the process that holds {place}.\n"

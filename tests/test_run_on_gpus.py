@@ -24,7 +24,7 @@ def three_gpus(monkeypatch):
 def test_batch_must_be_shared_evenly_by_all_of_them(three_gpus, settings, tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(hardware, "set_threads", lambda threads, processes: asked.append(processes) or 1)
-    with pytest.raises(ConfigError, match="batch=64 cannot be shared evenly by 3 devices"):
+    with pytest.raises(ConfigError, match="batch=64 cannot be divided evenly among 3 devices"):
         run(settings(*TINY, "devices=auto"), tmp_path / "run", [], {})
     assert asked == [3] and RunResult.read(tmp_path / "run").exit_code == 2
 

@@ -23,29 +23,29 @@ HELP = """\
 usage: python -m resnet_lightning.benchmark [only=training,plain] [rounds=5] [key=value ...]
        python -m resnet_lightning.benchmark recommend=true model=resnet18 data=cifar10 [batch=128] [key=value ...]
 
-Measures on this machine, the ways in turn, several rounds, and writes benchmark.md and benchmark.csv: medians with
-minimum and maximum, ratios within a round. Nothing else should run meanwhile.
+Measures the alternatives on this machine in turn, in several rounds, and writes benchmark.md and benchmark.csv: medians
+with minimum and maximum, ratios within a round. Nothing else should run meanwhile.
 
   only       sections, of: training   images/s for precision x memory format x compile, and the share of the peak
                            plain      against plain loops: torchvision data set, PIL transforms, DataLoader, float32
                            input      loader and augmentation against torchvision (PIL and v2) and kornia
-                           overhead   of our Trainer set-up in a step, start of a run, loading of the data sets
-                           launcher   what a sweep costs besides the training, beside Hydra's basic launcher
+                           overhead   our Trainer set-up in a step, the start of a run, loading the data sets
+                           launcher   what a sweep costs besides training, against Hydra's basic launcher
                            scaling    as batch, data set, image size and depth grow
              (default: all of them)
-  rounds     how often each way has its turn (default: 5)
-  seconds    how long a turn of training is, about (default: 3); others are shorter
-  folder     of the two files (default: outputs/benchmark, with recommend=true outputs/recommend)
-  quick      true makes everything tiny but a model or experiment that is named: to see that it works, the figures
+  rounds     how often each alternative has its turn (default: 5)
+  seconds    roughly how long a turn of training takes (default: 3); other turns are shorter
+  folder     where to write the two files (default: outputs/benchmark, with recommend=true outputs/recommend)
+  quick      true makes everything tiny except a model or experiment that you name, to see that it works; the figures
              mean nothing
   recommend  true prints the settings that train this network fastest here, with the commands
   other keys are settings of a run, as in model=resnet10 data=mnist batch=64 threads=2; for the sections training and
              input and for recommend (without a model or an experiment: ResNet-18 on CIFAR-10, crop and flip); the other
-             sections take data.root, accelerator and threads alone
+             sections take only data.root, accelerator and threads
 
-A training step is forward, loss, backward and optimizer: scheduler, ema, label_smoothing and gradient_clip are no part
-of it. Precision and compile are what training and recommend compare: these settings say nothing there.
-What does not work here is left out, with a sentence that says so.
+A training step is forward, loss, backward and optimizer: scheduler, ema, label_smoothing and gradient_clip are not
+part of it. training and recommend compare precision and compile themselves, so setting these has no effect there.
+What does not work on this machine is left out, with a message that says so.
 Exit codes: 0 done, 1 data missing or damaged or no room for the files, 2 bad setting, 130 interrupted (the sections
 that are done by then are written).
 """
@@ -243,7 +243,7 @@ def work(arguments: list[str]) -> int:
     hardware.keep_freed_memory()
     config = compose(asked.settings)
     if config.devices != 1:
-        raise ConfigError(f"devices={config.devices} is not possible: one device is measured, the first one.")
+        raise ConfigError(f"devices={config.devices} is not possible: only one device is measured, the first one.")
     check_machine([config], elsewhere=False)
     make_folder(asked.folder)
     hardware.set_threads(config.threads, 1)

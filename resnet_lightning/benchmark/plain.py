@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
 
-from resnet_lightning.data.sources import read_mnist
+from resnet_lightning.data.readers import read_mnist
 
 
 class MNIST(Dataset[Any]):

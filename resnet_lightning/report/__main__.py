@@ -15,11 +15,11 @@ from resnet_lightning.text import exit_with, file_error
 USAGE = Usage(
     "python -m resnet_lightning.report FOLDER [FOLDER ...] [reference=FILE]",
     """\
-FOLDER is that of a sweep, or any folder of run folders.
+FOLDER is the folder of a sweep, or any folder that contains run folders.
 
 Compares the runs below a folder: prints the table and a summary, and writes into the folder
-  comparison.csv, .md, .tex, .html   the table: raw numbers, for texts, for papers, as a page that opens offline
-  beside_reference.csv               with reference=: somebody's figures, ours and the difference, for every setting
+  comparison.csv, .md, .tex, .html   the table: raw numbers, Markdown, LaTeX, a page that opens offline
+  beside_reference.csv               with reference=: the published figures, ours and the difference, for every setting
   figures/                           learning curves, heat maps, main effects, accuracy against time, as PNG and SVG
   events.out.tfevents.0.comparison   the columns of TensorBoard's HPARAMS tab""",
     """\
@@ -27,8 +27,8 @@ Compares the runs below a folder: prints the table and a summary, and writes int
   python -m resnet_lightning.report multirun/r1_lr_batch reference=r1_lr_batch""",
 )
 NOTES = """\
-A copy of the reference is kept in the folder (reference.csv), where later reports find it. Reads the folders alone:
-also while the sweep runs, and where it was moved or copied to. Changes nothing of the runs."""
+A copy of the reference is kept in the folder (reference.csv), where later reports find it. The report reads only the
+folders, so it works while the sweep runs, and after it was moved or copied. It changes nothing in the runs."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 def work(arguments: list[str]) -> int:
     options, (folders, _) = parse(arguments, ReportOptions)
     if not folders:
-        raise ConfigError("No folder is named: python -m resnet_lightning.report multirun/<name>")
+        raise ConfigError("No folder was given: python -m resnet_lightning.report multirun/<name>")
     reference = None if options.reference is None else find_reference(options.reference)
     return max([report(Path(folder), reference) for folder in folders])
 

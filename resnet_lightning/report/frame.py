@@ -199,7 +199,7 @@ def check_scale(folder: Path, results: list[RunResult]) -> None:
     if len(found) > 1:
         texts = ", ".join(f"scale={data:g} epochs_scale={epochs:g}" for data, epochs in found)
         raise ConfigError(
-            f"{folder} mixes runs of {texts}: they do not compare. Move those of each kind into a folder."
+            f"{folder} mixes runs of {texts}: they cannot be compared. Move each kind into a folder of its own."
         )
 
 

@@ -83,7 +83,7 @@ def find_reference(name: str) -> Path:
     if path.is_file() or inside.is_file():
         return path if path.is_file() else inside
     known = sorted(file.stem for file in FOLDER.glob("*.csv"))
-    raise ConfigError(f"reference={name} is no file.{nearest(name, known)} In the package: {', '.join(known)}.")
+    raise ConfigError(f"reference={name} is not a file.{nearest(name, known)} In the package: {', '.join(known)}.")
 
 
 def add_reference(folder: Path, source: Path) -> None:
@@ -112,13 +112,13 @@ def read_reference(path: Path) -> Reference:
     notes = [text.lstrip("# ").strip() for text in texts if text.startswith("#")]
     table = [row for row in csv.reader(text for text in texts if not text.startswith("#")) if row]
     if len(table) < 2:
-        raise ConfigError(f"{path} has no figures: a line with the names of its columns and one for each setting.")
+        raise ConfigError(f"{path} has no figures: it needs a line of column names and a line for each setting.")
     names = [name.strip() for name in table[0]]
     for name in names:
         check_column(path, name)
     for row in table[1:]:
         if len(row) != len(names):
-            raise ConfigError(f"{path}: {','.join(row)} has {len(row)} cells, the head of the table {len(names)}.")
+            raise ConfigError(f"{path}: {','.join(row)} has {len(row)} cells, the header {len(names)}.")
     lines = [dict(zip(names, (cell.strip() for cell in row), strict=True)) for row in table[1:]]
     check_batches(path, names, lines)
     metrics = [name for name in names if is_metric(name)]
@@ -138,7 +138,7 @@ def check_batches(path: Path, names: list[str], lines: list[dict[str, str]]) -> 
 def check_column(path: Path, name: str) -> None:
     if name in NOT_SETTINGS or is_place(name, None):
         raise ConfigError(
-            f"{path}: the column {name} is not possible: no run is told from another by it, seeds are folded."
+            f"{path}: the column {name} is not possible: it does not tell settings apart (seeds are averaged)."
         )
     known = [*type_names(), *CHOICES]
     if is_metric(name) or name in known or name.startswith(OWNERS):

@@ -32,7 +32,7 @@ from resnet_lightning.report.statistics import (
 from resnet_lightning.text import count
 
 # of two equal accuracies on independent test sets; all are tested on the same images, whose difficulty they share
-DIFFERENCE = "the difference from a setting as good 1.4 times as much or less"
+DIFFERENCE = "and its difference from an equally good setting up to 1.4 times as much"
 RULE_OF_THREE = 3  # of n images none was wrong: with 95 % confidence at most 3 of n are
 LISTED = 5  # settings, levels or reasons that a sentence names
 UNFINISHED = ("running", "waiting", "unavailable")  # no failures: their time has not come, or their machine
@@ -156,7 +156,7 @@ def what_effects_are(comparison: Comparison, effects: list[Effect]) -> list[str]
         text = f"Shares and p values are those of main effects over {count(effects[0].runs, 'finished run')}"
         if len(known) == len(effects) and is_balanced(comparison):
             rest = max(0.0, 1 - sum(effect.share or 0 for effect in known))
-            text += f"; interactions and noise have {percentage(rest)}"
+            text += f"; interactions and noise account for {percentage(rest)}"
         sentences.append(text + ".")
     if len(effects) > 1 and not is_balanced(comparison):
         sentences.append("The grid has holes: the means above are over different combinations of the other settings.")
@@ -209,7 +209,7 @@ def noise(comparison: Comparison, rows: list[Row], best: Row) -> list[str]:
 def untested(number: int, rows: list[Row], best: Row) -> str:
     """One run of a setting says nothing about how much the next would differ."""
     error = standard_error(best)
-    floor = f" The images alone leave the best test accuracy {error}, {DIFFERENCE}." if error else ""
+    floor = f" The sample of test images alone gives the best test accuracy {error}, {DIFFERENCE}." if error else ""
     if all(row.test_accuracy is None or row.test_accuracy.n == 1 for row in rows):
         return f"Every setting has one finished run: nothing tells a difference from the noise between seeds.{floor}"
     return (
@@ -220,7 +220,7 @@ def untested(number: int, rows: list[Row], best: Row) -> str:
 
 def one_run(best: Row) -> str:
     error = standard_error(best)
-    floor = f" The images alone leave its test accuracy {error}." if error else ""
+    floor = f" The sample of test images alone gives its test accuracy {error}." if error else ""
     return f"One run says nothing about the spread over seeds.{floor}"
 
 
@@ -232,7 +232,8 @@ def standard_error(row: Row) -> str:
         return ""
     share, size = row.test_accuracy.mean, min(sizes)
     if not 0 < share < 1:
-        return f"up to {100 * RULE_OF_THREE / size:.2f} percentage points (95 %, rule of three, n = {size:,})"
+        error = 100 * RULE_OF_THREE / size
+        return f"an error of up to {error:.2f} percentage points (95 %, rule of three, n = {size:,})"
     error = 100 * math.sqrt(share * (1 - share) / size)
     return f"a standard error of {error:.2f} percentage points (binomial, n = {size:,})"
 

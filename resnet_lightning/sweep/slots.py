@@ -100,9 +100,9 @@ def chosen_gpus(devices: list[int | str], visible: list[str]) -> list[str]:
 
 def gpu_slots(launcher: LauncherConfig, names: list[str], size: int, found: bool) -> list[Slot]:
     if size > len(names):
-        raise ConfigError(f"A job asks for {size} devices, the sweep has {len(names)}: {', '.join(names)}.")
+        raise ConfigError(f"A job asks for {size} devices, but the sweep has {len(names)}: {', '.join(names)}.")
     if size > 1 and any(map(is_mig, names)):
-        raise ConfigError(f"A job asks for {size} devices; of MIG devices ({', '.join(names)}) a job can use one only.")
+        raise ConfigError(f"A job asks for {size} devices, but it can use only one MIG device ({', '.join(names)}).")
     shares = [",".join(names[start : start + size]) for start in range(0, len(names) - size + 1, size)]
     processes = len(shares) * launcher.jobs_per_device * size
     threads = launcher.threads_per_job or max(1, len(usable_cores()) // processes)
@@ -121,7 +121,7 @@ def cpu_slots(launcher: LauncherConfig, size: int) -> list[Slot]:
         return [Slot("cpu", None, (), threads)]
     if threads is None:
         raise ConfigError(
-            f"launcher.jobs_per_device={count} on a CPU needs launcher.threads_per_job: threads are part of a result."
+            f"launcher.jobs_per_device={count} on a CPU needs launcher.threads_per_job: threads affect the result."
         )
     if count * size * threads > len(cores):
         processes = f", {size} processes a job" if size > 1 else ""

@@ -54,7 +54,7 @@ class SlurmQueue:
 
     def connect(self) -> None:
         if self.in_queue(refresh=True) is None:
-            raise ConfigError("hydra/launcher=slurm needs a machine that reaches SLURM: squeue fails here.")
+            raise ConfigError("hydra/launcher=slurm needs a machine that can reach SLURM: squeue fails here.")
 
     def submit(self, folder: Path, tasks: Sequence[Task]) -> list[Ticket]:
         self.connect()  # else a job that is in the queue would be submitted again
@@ -88,7 +88,7 @@ class SlurmQueue:
             gets_gpus = True if options.get("gpus_per_node") else None  # there are other options that ask for GPUs
             jobs: Sequence[Any] = executor.map_array(run_task, [replace(task, gets_gpus=gets_gpus) for task in tasks])
         except (RuntimeError, ValueError, NameError, AssertionError, subprocess.SubprocessError) as error:
-            raise ConfigError(f"SLURM does not take the jobs: {first_line(error)}") from error
+            raise ConfigError(f"SLURM rejected the jobs: {first_line(error)}") from error
         return jobs
 
     def in_queue(self, refresh: bool = False) -> set[str] | None:

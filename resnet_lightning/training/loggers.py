@@ -51,7 +51,7 @@ class Loggers:
                 if isinstance(logger, Events):
                     raise
                 self.loggers.remove(logger)
-                log.warning(f"logger {type(logger).__name__} is left out from here on: {error}")
+                log.warning(f"logger {type(logger).__name__} is switched off from here on: {error}")
 
 
 class WandB:
@@ -65,7 +65,7 @@ class WandB:
         import wandb
 
         if not has_key() and "WANDB_MODE" not in os.environ:
-            log.info("wandb: there is no login, so the run is kept in its folder, for wandb sync")
+            log.info("wandb: not logged in, so the run is kept in its folder, for wandb sync")
             os.environ["WANDB_MODE"] = "offline"
         os.environ.setdefault("WANDB_SILENT", "true")
         project = os.environ.get("WANDB_PROJECT", "resnet_lightning")

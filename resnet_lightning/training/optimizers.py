@@ -35,7 +35,7 @@ def check_options(options: dict[str, Any]) -> None:
     known = set(inspect.signature(ALGORITHMS[options["algorithm"]]).parameters) - {"params"}
     for key in options.keys() - {"name", "algorithm"}:
         if key not in known:
-            raise ConfigError(f"optimizer.{key} is no option of {options['algorithm']}.{nearest(key, known)}")
+            raise ConfigError(f"optimizer.{key} is not an option of {options['algorithm']}.{nearest(key, known)}")
     try:
         build_optimizer(nn.Linear(1, 1), options, 0.1, 0.0)
     except (ValueError, TypeError) as error:

@@ -69,5 +69,5 @@ def read_sealed(path: Path) -> dict[str, Any]:
             raise
         raise Damaged("holds more than tensors and plain values, and is not loaded") from error
     if not isinstance(content, dict):
-        raise Damaged("is no checkpoint of this program")
+        raise Damaged("is not a checkpoint of this program")
     return content

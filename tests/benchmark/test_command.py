@@ -36,7 +36,7 @@ def test_overhead_launcher_and_scaling(benchmark):
     [
         ("only=trainin", "Did you mean training?"),
         ("rounds=2.5", "rounds=2.5 is not possible: it must be a whole number from 1."),
-        ("devices=[1]", "devices=[1] is not possible: one device is measured"),
+        ("devices=[1]", "devices=[1] is not possible: only one device is measured"),
         ("seconds=nan", "seconds=nan is not possible"),
         ("round=3", "There is no setting round. Did you mean rounds?"),
         ("+optimizer.bogus=1", "bogus"),

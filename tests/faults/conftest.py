@@ -65,7 +65,7 @@ class Case:
     status: str
     reason: str = ""
     damage: Callable[[Path], object] = lambda folder: None
-    says: str = "goes on after epoch 2"
+    says: str = "resumes after epoch 2"
     attempts: int = 2
 
 

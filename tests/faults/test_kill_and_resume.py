@@ -75,9 +75,9 @@ def poison(folder: Path) -> None:
         torch.load(folder / "last.ckpt", weights_only=True)
 
 
-FALLS_BACK = "goes on after epoch 1, from"
+FALLS_BACK = "resumes after epoch 1, from"
 CASES = {
-    0.01: Case("signal9@after last.ckpt 3", "killed", says="goes on after epoch 3"),  # best.ckpt is of epoch 1 still
+    0.01: Case("signal9@after last.ckpt 3", "killed", says="resumes after epoch 3"),  # best.ckpt is of epoch 1 still
     0.011: Case(KILL, "killed", "signal 9"),
     0.012: Case("signal9@half last.ckpt 3", "killed", "signal 9"),
     0.014: Case("signal15@step 19", "interrupted", "SIGTERM"),
@@ -87,7 +87,7 @@ CASES = {
         KILL,
         "killed",
         damage=both(cut("last.ckpt", 0), cut("last-1.ckpt", 100)),
-        says="training begins again with the first epoch",
+        says="training starts over with the first epoch",
     ),
     0.02: Case(
         KILL, "killed", damage=write("result.json", '{"status": "do'), says="put aside as result.json.bad", attempts=1
@@ -100,10 +100,10 @@ MORE = {
     0.015: Case("raise@step 19", "failed", "RuntimeError: injected"),
     0.016: Case("signal9@after metrics.csv 3", "killed", "signal 9"),  # a row too many
     0.021: Case(KILL, "killed", damage=damage_events),
-    0.03: Case("signal9@before best.ckpt 1", "killed", says="goes on after epoch 1"),
-    0.031: Case("signal9@half best.ckpt 1", "killed", says="goes on after epoch 1"),
+    0.03: Case("signal9@before best.ckpt 1", "killed", says="resumes after epoch 1"),
+    0.031: Case("signal9@half best.ckpt 1", "killed", says="resumes after epoch 1"),
     0.032: Case("signal9@half result.json 4", "killed"),
-    0.033: Case("signal9@after last.ckpt 4", "killed", says="goes on after epoch 4"),  # trained, not yet tested
+    0.033: Case("signal9@after last.ckpt 4", "killed", says="resumes after epoch 4"),  # trained, not yet tested
     0.034: Case("signal9@step 3", "killed", says="epoch 1/4"),
     0.035: Case(KILL, "killed", damage=cut("last.ckpt", 0), says=FALLS_BACK),
     0.036: Case(KILL, "killed", damage=cut("last.ckpt", 100), says=FALLS_BACK),

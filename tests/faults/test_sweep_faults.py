@@ -36,7 +36,7 @@ def test_no_device_left_ends_the_sweep_with_a_sentence(tmp_path, data_root):
     rates = [0.1, 0.2, 0.3, 0.4, 0.5]
     faults = {f"{lr:g}": "device:1@start" for lr in rates} | {"figures": False}
     done = sweep.run(f"lr={','.join(map(str, rates))}", "launcher.devices=[1]", faults=faults)
-    assert done.returncode == 1 and "No device is left for the jobs that wait" in done.stdout
+    assert done.returncode == 1 and "No device is left for the waiting jobs" in done.stdout
     assert len(sweep.results()) == 3 and {r.status for r in sweep.results().values()} == {"failed"}
     assert sweep.run(f"lr={','.join(map(str, rates))}", "launcher.devices=[2]").returncode == 0
 

@@ -157,7 +157,7 @@ def test_references_of_the_package_can_be_read(path):
     ("content", "message"),
     [
         ("lr,tset_accuracy\n0.1,9\n", "tset_accuracy is neither a setting nor a metric. Did you mean test_accuracy?"),
-        ("lr,test_accuracy\n0.1\n", "0.1 has 1 cells, the head of the table 2"),
+        ("lr,test_accuracy\n0.1\n", "0.1 has 1 cells, the header 2"),
         ("lr,test_accuracy\n", "has no figures"),
         ("lr,test_loss_over_batch\n0.1,2\n", "needs the column batch"),
         ("batch,test_loss_over_batch\n32,2\n,3\n", "has no batch in the line ,3."),

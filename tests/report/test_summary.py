@@ -29,7 +29,7 @@ def test_the_effect_of_each_key(sweep):
     text = sentences(sweep)
     assert re.search(r"lr explains 100 % of the .*\(p < 0.001\): mean 60.50 % at 0.1 \(n = 4\), 80.50 % at 0.3", text)
     assert re.search(r"batch explains less than 1 % .* not distinguishable from noise \(p = 1.00\)", text)
-    assert "8 finished runs; interactions and noise have less than 1 %." in text and "holes" not in text
+    assert "8 finished runs; interactions and noise account for less than 1 %." in text and "holes" not in text
 
 
 def test_one_seed_carries_no_claim(sweep):
@@ -113,7 +113,9 @@ def test_the_best_of_which_seeds_failed_says_so(sweep):
 
 def test_no_error_on_few_images_is_no_certainty(sweep):
     write_run(sweep / "a", accuracy=1.0, test={"accuracy": 1.0, "images": 100})
-    assert "its test accuracy up to 3.00 percentage points (95 %, rule of three, n = 100)" in sentences(sweep)
+    assert "its test accuracy an error of up to 3.00 percentage points (95 %, rule of three, n = 100)" in sentences(
+        sweep
+    )
 
 
 def test_accuracies_on_different_data_are_no_ranking(sweep):

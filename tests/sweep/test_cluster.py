@@ -79,7 +79,7 @@ def one_fails_and_is_run_again(sweep: Sweep, arguments: list[str], faults: dict[
     stamps = {lr: (sweep.job(lr) / "result.json").stat().st_mtime_ns for lr in results}
     again = sweep.run(rates, *arguments)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "3 jobs, 2 finished before, 1 to run" in again.stdout
+    assert "3 jobs, 2 already finished, 1 to run" in again.stdout
     assert [lr for lr in stamps if (sweep.job(lr) / "result.json").stat().st_mtime_ns != stamps[lr]] == [0.2]
     assert {result.visible_devices for result in results.values()} == {"0", "1"}
 
@@ -164,7 +164,7 @@ def test_two_processes_in_a_job_of_slurm(sweep, slurm):
 @pytest.mark.slow
 def test_what_slurm_refuses_is_one_sentence(sweep, slurm):
     done = sweep.run("lr=0.1", *SLURM, "hydra.launcher.partition=none")
-    assert done.returncode == 2 and "Error: SLURM does not take the jobs:" in done.stderr
+    assert done.returncode == 2 and "Error: SLURM rejected the jobs:" in done.stderr
     assert "Traceback" not in done.stderr and not sweep.results()
 
 
@@ -234,7 +234,7 @@ def test_stopped_sweep_cancels_and_leaves_no_record_of_jobs_that_never_began(job
 
 @pytest.mark.parametrize("key", ["launcher.retries=1", "++launcher.retries=1", "launcher={retries: 1}"])
 def test_keys_of_one_machine_are_refused(jobs, key):
-    with pytest.raises(ConfigError, match=r"launcher(\.retries)? is for the jobs of one machine"):
+    with pytest.raises(ConfigError, match=r"launcher(\.retries)? is for sweeps on one machine"):
         run_on_cluster(Path("multirun/s"), [([*SMALL, key], jobs[0][1])], "command", PretendedQueue())
 
 

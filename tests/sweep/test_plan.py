@@ -77,13 +77,13 @@ def test_a_finished_job_on_images_that_have_changed_is_refused(tmp_path, setting
     refuse_other_images(tmp_path, planned)
     assert planned[0].finished
     Image.new("RGB", (30, 30)).save(root / "train" / "grass" / "new.png")
-    with pytest.raises(ConfigError, match=r"holds a run on other images than data\.root="):
+    with pytest.raises(ConfigError, match=r"holds a run on images other than those now in data\.root="):
         refuse_other_images(tmp_path, planned)
     record.status = "interrupted"  # it would begin anew
     record.write(tmp_path / job.name)
     refuse_other_images(tmp_path, planned)
     (tmp_path / job.name / "last.ckpt").touch()  # now it would go on
-    with pytest.raises(ConfigError, match="holds a run on other images"):
+    with pytest.raises(ConfigError, match="holds a run on images other"):
         refuse_other_images(tmp_path, planned)
     shutil.rmtree(root)  # nobody can tell, and nothing needs them
     refuse_other_images(tmp_path, planned)

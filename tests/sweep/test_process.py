@@ -88,7 +88,7 @@ def test_a_job_that_would_compute_something_else_than_planned_is_refused(sweep, 
     log, arguments = sweep.place / "job.log", [*sweep.settings, f"hydra.run.dir={sweep.place / 'run'}"]
     job = process.JobProcess(process.process_context(), arguments, Slot("cpu", None, (), 1), log, "01234567")
     job.close()
-    assert job.exit_code == 2 and "The files of conf/ have changed since the sweep was started" in log.read_text()
+    assert job.exit_code == 2 and "Files in conf/ have changed since the sweep was started" in log.read_text()
     assert not (sweep.place / "run" / "result.json").exists()
 
 

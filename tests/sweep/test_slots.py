@@ -76,7 +76,7 @@ def test_every_mig_device_is_a_slot(machine, slots_of):
     machine(1, ",".join(PARTS))  # torch counts the one that a process would use
     assert [slot.visible_devices for slot in slots_of()] == PARTS
     assert [slot.visible_devices for slot in slots_of(devices=[2])] == ["MIG-c"]
-    with pytest.raises(ConfigError, match="a job can use one only"):
+    with pytest.raises(ConfigError, match="it can use only one MIG device"):
         slots_of("devices=2")
     machine(0, ",".join(PARTS))
     assert [slot.visible_devices for slot in slots_of()] == [None]

@@ -185,7 +185,7 @@ def test_grown_grid_adds_jobs_and_a_changed_folder_is_refused(sweep):
     assert sweep.run("lr=0.1").returncode == 0
     grown = sweep.run("lr=0.1,0.2,0.2")
     assert grown.returncode == 0
-    assert "2 jobs (3 points of the grid, some of which compute the same), 1 finished before, 1 to run" in grown.stdout
+    assert "2 jobs (3 points of the grid, some of which compute the same), 1 already finished, 1 to run" in grown.stdout
     assert len(table(sweep)) == 2
     path = sweep.job(0.1) / "result.json"
     path.write_text(path.read_text().replace('"batch": 32', '"batch": 48'))
@@ -215,7 +215,7 @@ def test_command_of_a_job_repeats_it_alone(sweep):
     environment = sweep.environment(None) | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     subprocess.run(["sh", "-c", line], cwd=sweep.place, env=environment, check=True, capture_output=True)
     assert sweep.results()[0.1].status == "done"
-    assert "1 finished before, 0 to run" in sweep.run("lr=0.1").stdout
+    assert "1 already finished, 0 to run" in sweep.run("lr=0.1").stdout
 
 
 @pytest.mark.slow
@@ -232,9 +232,9 @@ def test_jobs_of_two_processes_each(sweep):
     [
         (["launcher.jobs_per_device=2"], "needs launcher.threads_per_job"),
         (["launcher.jobs_per_device=64", "launcher.threads_per_job=64"], "this machine has"),
-        (["launcher.devices=[0]", "devices=2"], "A job asks for 2 devices, the sweep has 1: 0."),
+        (["launcher.devices=[0]", "devices=2"], "A job asks for 2 devices, but the sweep has 1: 0."),
         (["launcher.devices=[0,0]"], "names a device twice"),
-        (["name=s,t"], "a sweep has one name"),
+        (["name=s,t"], "a sweep can have only one name"),
         (["accelerator=cpu,auto", "precision=16"], "precision=16 is not possible on a CPU"),
     ],
 )

@@ -114,7 +114,7 @@ def test_logger_that_fails_does_not_cost_the_run(caplog):
     for epoch in (1, 2):
         both.scalars({"loss": 1.0}, epoch)
     both.close({}, 2, success=True)
-    assert Kept.seen == [1, 2, -1] and caplog.text.count("logger Broken is left out from here on: no network") == 1
+    assert Kept.seen == [1, 2, -1] and caplog.text.count("logger Broken is switched off from here on: no network") == 1
 
 
 def test_unknown_logger_is_one_sentence(settings):
