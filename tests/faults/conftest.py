@@ -1,6 +1,9 @@
 """One sweep that is disturbed in every way and started again, one that is not, and what there is to compare."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +14,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.util.tensor_util import make_ndarray
 
 from resnet_lightning.result import RunResult
-from tests.sweep.conftest import Sweep
+from tests.forked import run_module
+from tests.sweep.conftest import INJECT, Sweep
 
 # four epochs of eight steps; everything that draws random numbers is on
 SETTINGS = [
@@ -19,6 +23,8 @@ SETTINGS = [
     "data.test_limit=500", "batch=32", "epochs=4", "precision=32", "accelerator=cpu", "threads=1", "dropout=0.2",
     "augment.rotation=10", "augment.random_crop=1", "batchnorm=reestimated",
 ]  # fmt: skip
+LR = 0.01  # of a run on its own
+COMMAND = [*SETTINGS, f"lr={LR}", "hydra.run.dir=one run"]
 AT_ONCE = ["launcher.jobs_per_device=2", "launcher.threads_per_job=1"]
 MAY_DIFFER = {
     "attempts", "started", "seconds", "startup_seconds", "train_seconds", "epoch_seconds", "images_per_second",
@@ -118,5 +124,24 @@ def disturb(tmp_path_factory, data_root, undisturbed):
         second = sweep.run(rates, *AT_ONCE, faults=faults)
         reference = undisturbed(tuple(cases))
         return Disturbed(sweep, before, [d.stdout + d.stderr for d in (first, second)], reference.job)
+
+    return run
+
+
+@pytest.fixture
+def single(tmp_path, data_root):
+    """``single("lr=0.1", fault="raise@step 3")`` runs the command in an empty folder."""
+
+    def run(*arguments: str, fault: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        faults = {"once": str(tmp_path), "figures": False} | ({f"{LR:g}": fault} if fault else {})
+        paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
+        extra = {"RNL_FAULTS": json.dumps(faults), "PYTHONPATH": paths, "RESNET_LIGHTNING_DATA": str(data_root)}
+        if not fault:
+            return run_module("resnet_lightning", *arguments, cwd=tmp_path, env=os.environ | extra | environment)
+        return subprocess.run(
+            [sys.executable, "-m", "resnet_lightning", *arguments],
+            cwd=tmp_path, env=os.environ | extra | environment, capture_output=True, text=True, timeout=300,
+            check=False,
+        )  # fmt: skip
 
     return run

@@ -15,7 +15,7 @@ import torch
 
 from resnet_lightning.result import RunResult
 from resnet_lightning.training import sealed
-from tests.faults.conftest import Case, differences, scalars
+from tests.faults.conftest import COMMAND, LR, Case, differences, scalars
 
 KILL = "signal9@step 19"  # in the middle of the third epoch
 
@@ -181,3 +181,16 @@ def test_nothing_half_written_and_nothing_superfluous_is_left(disturbed):
     for lr in CASES:
         names = {path.name for path in disturbed.sweep.job(lr).iterdir()}
         assert not {name for name in names if name.endswith(".tmp")} and "last-1.ckpt" not in names
+
+
+def test_sigterm_then_resume_with_nothing_but_the_folder(single, tmp_path, undisturbed):
+    stopped = single(*COMMAND, fault="signal15@step 19")
+    folder = tmp_path / "one run"
+    assert stopped.returncode == 143, stopped.stdout + stopped.stderr
+    result = RunResult.read(folder)
+    assert (result.status, result.exit_code, result.epochs_done) == ("interrupted", 143, 2)
+    (folder / ".last.ckpt.1.tmp").write_text("left by a kill")
+    done = single("resume=one run")
+    assert done.returncode == 0 and "resumes after epoch 2" in done.stdout, done.stdout + done.stderr
+    assert differences(folder, undisturbed(tuple(CASES)).job(LR)) == []
+    assert not (folder / ".last.ckpt.1.tmp").exists()

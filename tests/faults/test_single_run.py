@@ -1,9 +1,6 @@
 """One run on its own: what the console says, the exit code, what stays on disk, ``resume=``."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,47 +8,7 @@ import pytest
 from resnet_lightning.config import ConfigError
 from resnet_lightning.result import RunResult
 from resnet_lightning.resume import with_resumed
-from tests.faults.conftest import SETTINGS, differences
-from tests.faults.test_kill_and_resume import CASES
-from tests.forked import run_module
-from tests.sweep.conftest import INJECT
-
-LR = min(CASES)  # so that the undisturbed run of those tests is that of these
-
-
-@pytest.fixture
-def single(tmp_path, data_root):
-    """``single("lr=0.1", fault="raise@step 3")`` runs the command in an empty folder."""
-
-    def run(*arguments: str, fault: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        faults = {"once": str(tmp_path), "figures": False} | ({f"{LR:g}": fault} if fault else {})
-        paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
-        extra = {"RNL_FAULTS": json.dumps(faults), "PYTHONPATH": paths, "RESNET_LIGHTNING_DATA": str(data_root)}
-        if not fault:
-            return run_module("resnet_lightning", *arguments, cwd=tmp_path, env=os.environ | extra | environment)
-        return subprocess.run(
-            [sys.executable, "-m", "resnet_lightning", *arguments],
-            cwd=tmp_path, env=os.environ | extra | environment, capture_output=True, text=True, timeout=300,
-            check=False,
-        )  # fmt: skip
-
-    return run
-
-
-COMMAND = [*SETTINGS, f"lr={LR}", "hydra.run.dir=one run"]
-
-
-def test_sigterm_then_resume_with_nothing_but_the_folder(single, tmp_path, undisturbed):
-    stopped = single(*COMMAND, fault="signal15@step 19")
-    folder = tmp_path / "one run"
-    assert stopped.returncode == 143, stopped.stdout + stopped.stderr
-    result = RunResult.read(folder)
-    assert (result.status, result.exit_code, result.epochs_done) == ("interrupted", 143, 2)
-    (folder / ".last.ckpt.1.tmp").write_text("left by a kill")
-    done = single("resume=one run")
-    assert done.returncode == 0 and "resumes after epoch 2" in done.stdout, done.stdout + done.stderr
-    assert differences(folder, undisturbed(tuple(CASES)).job(LR)) == []
-    assert not (folder / ".last.ckpt.1.tmp").exists()
+from tests.faults.conftest import COMMAND, SETTINGS
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from torch.utils.data import DataLoader, TensorDataset
 
+from resnet_lightning.sweep.process import process_context
 from resnet_lightning.training.classifier import ImageClassifier
 from resnet_lightning.training.interrupt import Interrupted, StopOnSignal
 
@@ -108,13 +110,15 @@ def test_the_end_of_a_terminal_stops_a_run_in_order_but_not_under_nohup():
         signal.signal(signal.SIGHUP, before)
 
 
+def stopped_twice() -> None:
+    with StopOnSignal() as stop:
+        stop.received = signal.SIGINT
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(100)
+
+
 def test_a_second_signal_ends_at_once():
-    code = (
-        "import os, signal, time\n"
-        "from resnet_lightning.training.interrupt import StopOnSignal\n"
-        "with StopOnSignal() as stop:\n"
-        "    stop.received = signal.SIGINT\n"
-        "    os.kill(os.getpid(), signal.SIGTERM); time.sleep(100)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=100)
-    assert done.returncode == 143
+    process = process_context().Process(target=stopped_twice)
+    process.start()
+    process.join(100)
+    assert process.exitcode == 143
