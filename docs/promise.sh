@@ -8,7 +8,7 @@ folder=$(mktemp -d "${TMPDIR:-/tmp}/promise.XXXXXX")
 "$@" hydra.run.dir="$folder/peace"
 
 "$@" hydra.run.dir="$folder/killed" &
-while [ ! -f "$folder/killed/last.ckpt" ]; do # until there is something to go on from
+while [ ! -f "$folder/killed/last.ckpt" ]; do # until there is something to resume from
   kill -0 $! || exit 1 # it has ended: what it said is above
   sleep 0.1
 done

@@ -70,7 +70,7 @@ def check_folder(arguments: Sequence[str], config: Config) -> None:
     """Refuse a folder of somebody else's run before Hydra writes its settings there.
 
     Raises:
-        ConfigError: ``hydra.run.dir`` holds another run, or is being run.
+        ConfigError: ``hydra.run.dir`` holds another run or somebody else's files, or is being run.
     """
     from resnet_lightning.hardware import is_first_process
     from resnet_lightning.run import refuse_folder

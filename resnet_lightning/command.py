@@ -65,7 +65,7 @@ def parse(argv: Sequence[str], kind: type[T], groups: Sequence[str] = ()) -> tup
     for text in argv:
         match = None if os.path.lexists(text) else KEY.match(text)  # a picture may be called epoch=3.png
         if text.startswith("-") and text != "-":
-            raise ConfigError(f"There is no option {text}: settings are written key=value. List them with --help.")
+            raise ConfigError(f"There is no option {text}: settings are written key=value. All of them: --help")
         if match is None:
             arguments.places.append(text)
         elif match[1].split(".")[0] in groups:
@@ -74,7 +74,7 @@ def parse(argv: Sequence[str], kind: type[T], groups: Sequence[str] = ()) -> tup
             found[match[1]] = value_of(fields[match[1]], get_type_hints(kind)[match[1]], match[2])
         else:
             raise ConfigError(
-                f"There is no setting {match[1]} here.{nearest(match[1], [*fields, *groups])} List them with --help."
+                f"There is no setting {match[1]} here.{nearest(match[1], [*fields, *groups])} All of them: --help"
             )
     return kind(**found), arguments
 

@@ -136,7 +136,9 @@ def check_choice(override: Override) -> None:
     """``model=resnet99``: name the options of the group, and the nearest."""
     group = override.get_key_element().lstrip("+~")
     if override.is_delete() and group in type_names():
-        raise ConfigError(f"{override.input_line} is not possible: every run has {group}. Give it a value: {group}=...")
+        raise ConfigError(
+            f"{override.input_line} is not possible: every run needs {group}. Give it a value: {group}=..."
+        )
     if group not in CHOICES or override.is_delete():
         return
     if group == "experiment" and override.is_sweep_override():

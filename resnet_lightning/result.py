@@ -113,7 +113,8 @@ class RunResult:
 
 
 def status_in(folder: Path, settings: dict[str, Any]) -> str:
-    """The status of the run in a folder; ``waiting`` where there is no record, or a damaged one.
+    """The status of the run in a folder; ``waiting`` where there is no record, a damaged one, or one of settings
+    that were refused.
 
     Raises:
         ConfigError: the folder holds a run with other settings than these.

@@ -89,7 +89,8 @@ def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, s
         choices: the chosen option of each group, ``{"model": "resnet18", ...}``.
 
     Raises:
-        ConfigError: the settings do not fit the data, or the folder holds another run; nothing has been trained.
+        ConfigError: the settings do not fit the data, or the folder holds another run or somebody else's files; nothing
+            has been trained.
     """
     settings = plain_settings(config)
     if status_here(settings, folder) in FINISHED:
@@ -132,7 +133,7 @@ def status_here(settings: dict[str, Any], folder: Path) -> str:
     """How far the run with these settings is in a folder.
 
     Raises:
-        ConfigError: the folder holds another run, or a sweep has planned other settings.
+        ConfigError: the folder holds another run or somebody else's files, or a sweep has planned other settings.
     """
     refuse_other_settings(settings)
     status = status_in(folder, settings)

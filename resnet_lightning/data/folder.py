@@ -110,7 +110,7 @@ def read_image(path: Path, size: int) -> Bytes:
     """Decode one image file to (size, size, 3): the first frame, upright as its EXIF says, what is transparent white.
 
     Raises:
-        DataError: it is no image, damaged, or of pixels whose range nobody knows.
+        DataError: there is no such file, or it is no image, damaged, too large, or of pixels whose range nobody knows.
     """
     from PIL import Image, ImageOps
 

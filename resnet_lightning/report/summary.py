@@ -255,6 +255,6 @@ def unfinished(runs: list[Run]) -> list[str]:
     counts = Counter(run.status for run in runs if run.status in UNFINISHED)
     if not counts:
         return []
-    said = STATUS | {"running": "running, or ended without a word"}
+    said = STATUS | {"running": "running, or killed without a record of it"}
     texts = (f"{number} of {count(len(runs), 'run')} {said.get(status, status)}" for status, number in counts.items())
     return ["; ".join(texts) + "."]

@@ -162,7 +162,7 @@ def latex(content: str) -> str:
 def console_text(comparison: Comparison, rows: list[Row], compared: Against | None = None) -> str:
     """The table and its caption for standard output: coloured on a terminal, as wide as it needs elsewhere.
 
-    Of more than 30 rows only so many are shown, best first.
+    Of more than 30 rows only 30 are shown, best first.
     """
     from rich import box
     from rich.console import Console

@@ -24,7 +24,7 @@ Runs every experiment of the five course reports, skipping what is finished, and
   other keys go to every run, as in scale=0.02 epochs_scale=0.02 data.test_limit=1000
 
 The same command again resumes where it stopped. Exit codes: 0 done, 1 some runs failed or a file cannot be written,
-2 bad setting, 130 interrupted (143 by SIGTERM).
+2 bad setting, 130 interrupted (143 by SIGTERM, 129 by the end of its terminal).
 """
 
 

@@ -95,7 +95,7 @@ def has_more(copy: Path, sweep: Path, sweeps: Path) -> bool:
     lost -= {config_hash(run.config) for run in finished(sweep)}
     if lost:
         tell(
-            f"{copy} stays as it is: it has {count(len(lost), 'finished run')} that {sweep} lacks. Take them up with "
+            f"{copy} stays as it is: it has {count(len(lost), 'finished run')} that {sweep} lacks. Copy them there: "
             f"cp -rn {copy} {sweeps}/, or remove it."
         )
     return bool(lost)

@@ -30,7 +30,8 @@ def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResul
 
     Args:
         sweeps: of the experiment, full and scaled down.
-        others: finished runs of any experiment; what has no run of its own is estimated from their speed.
+        others: finished runs of any experiment; what has no run of its own is estimated from their speed; not
+            in a comparison of devices, whose speeds differ.
     """
     wanted, over_devices = wanted_of(experiment)
     runs = [result for path in sweeps for result in finished(path)]

@@ -137,7 +137,7 @@ def make_task(folder: Path, job: Job, threads: int | None) -> Task:
 class StopRequest:
     """The first SIGINT or SIGTERM is noted, the second raises KeyboardInterrupt.
 
-    The end of the terminal ends this process, while the jobs go on in their queue.
+    The end of the terminal ends this process; jobs of SLURM stay in their queue, those of Ray end with it.
     """
 
     signum: int | None = None
@@ -155,7 +155,7 @@ class StopRequest:
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
-        tell(f"\n{signal.Signals(signum).name}: cancelling the jobs; a second one does not wait for them.")
+        tell(f"\n{signal.Signals(signum).name}: cancelling the jobs; a second signal does not wait for them.")
 
 
 @dataclass

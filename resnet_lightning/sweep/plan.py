@@ -148,7 +148,7 @@ def describe(folder: Path, job: Job) -> dict[str, Any]:
 
 
 def single_run(folder: Path, job: Job) -> list[str]:
-    """The arguments with which this job runs alone, into the same folder, on the threads that the sweep gives it."""
+    """The arguments with which this job runs alone, into the same folder, on ``launcher.threads_per_job`` threads."""
     threads = job.config.launcher.threads_per_job if job.config.threads is None else None
     return [*alone(job.overrides, folder / job.name), *([] if threads is None else [f"threads={threads}"])]
 

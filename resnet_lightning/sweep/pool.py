@@ -65,7 +65,7 @@ class StopRequest:
                 tell(SHOW_CURSOR)
             os._exit(128 + signum)
         self.pool.stop_signal = signum
-        tell(f"\n{signal.Signals(signum).name}: no new jobs, running ones stop cleanly; a second one stops at once.")
+        tell(f"\n{signal.Signals(signum).name}: no new jobs, running ones stop cleanly; a second signal stops at once.")
 
 
 class Pool:
@@ -240,7 +240,9 @@ class Pool:
         self._start_failures[slot.name] += 1
         self._failed_on[number].add(slot.name)
         if self._broken(slot):
-            self.watcher.say(f"{slot.name}: {START_FAILURES} jobs in a row failed at their start: it gets no more.")
+            self.watcher.say(
+                f"{slot.name}: {START_FAILURES} jobs in a row failed at their start: it gets no more jobs."
+            )
         others = self._working() - {slot.name}
         if not others or number in self._moved:
             return False

@@ -124,9 +124,9 @@ def cpu_slots(launcher: LauncherConfig, size: int) -> list[Slot]:
             f"launcher.jobs_per_device={count} on a CPU needs launcher.threads_per_job: threads affect the result."
         )
     if count * size * threads > len(cores):
-        processes = f", {size} processes a job" if size > 1 else ""
+        processes = f", {size} processes a job," if size > 1 else ""
         raise ConfigError(
-            f"launcher.jobs_per_device={count} and launcher.threads_per_job={threads}{processes}, ask for "
+            f"launcher.jobs_per_device={count} and launcher.threads_per_job={threads}{processes} ask for "
             f"{count * size * threads} cores; this machine has {len(cores)}."
         )
     shares = own_cores(count, size * threads)

@@ -72,7 +72,7 @@ class StopOnSignal(Callback):
         if not self._training:
             raise Interrupted(signum)
         if is_first_process():
-            tell(f"\n{signal.Signals(signum).name}: stopping after this step; a second one stops at once.")
+            tell(f"\n{signal.Signals(signum).name}: stopping after this step; a second signal stops at once.")
 
     def _stop(self, trainer: Trainer, now: bool = False) -> None:
         """Raise if a signal has come; several processes exchange it now and then, so that all stop at one step."""

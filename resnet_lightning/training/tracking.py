@@ -65,7 +65,7 @@ class Events:
             self._add(hparams.session_end(success))
             with self._named():
                 self.writer.close()
-                for path in self.folder.glob(FILES):  # the record, which is, says that they are there
+                for path in self.folder.glob(FILES):  # before the record, which is synced too, says `done`
                     sync(path)
                 sync(self.folder)
         except OSError as error:

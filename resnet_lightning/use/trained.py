@@ -120,7 +120,10 @@ def load(run: str | Path, accelerator: str = "cpu") -> Trained:
 
 
 def read_settings(settings: dict[str, Any], folder: Path) -> Config:
-    """The recorded settings as a checked ``Config``; a key that an older version did not have gets today's default."""
+    """The recorded settings as a ``Config`` whose network is checked: optimizer, schedule and data need not be here.
+
+    A key that an older version did not have gets today's default.
+    """
     try:
         config = typed(Config, settings, defaults())
         check_network(config)

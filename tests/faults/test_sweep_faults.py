@@ -24,7 +24,7 @@ def test_broken_device_gets_no_more_jobs(tmp_path, data_root):
     faults = {f"{lr:g}": "device:1@start" for lr in rates} | {"figures": False}
     done = sweep.run(f"lr={','.join(map(str, rates))}", "launcher.devices=[0,1]", faults=faults)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "device 1: 3 jobs in a row failed at their start: it gets no more." in done.stdout
+    assert "device 1: 3 jobs in a row failed at their start: it gets no more jobs." in done.stdout
     assert {result.visible_devices for result in sweep.results().values()} == {"0"}
     starts = [device for _, event, _, device, _ in sweep.events() if event == "start"]
     assert starts.count("1") == 0  # the journal notes a start when the network is there

@@ -95,7 +95,7 @@ def test_broken_device_gets_no_more_jobs_and_its_jobs_run_elsewhere(run):
     watcher, ends = run(8, ["0", "1"], broken={"1"})
     assert ends == ["done"] * 8
     assert sum(slot == "device 1" for _, slot in watcher.started_on) == 3
-    assert watcher.lines == ["device 1: 3 jobs in a row failed at their start: it gets no more."]
+    assert watcher.lines == ["device 1: 3 jobs in a row failed at their start: it gets no more jobs."]
 
 
 def test_no_device_left_ends_the_sweep_with_a_sentence(run):
