@@ -32,7 +32,7 @@ from resnet_lightning.config import (
     plain_settings,
 )
 from resnet_lightning.data.cache import refuse_other_images
-from resnet_lightning.data.datamodule import ImageDataModule
+from resnet_lightning.data.datamodule import ImageDataModule, refuse_one_class
 from resnet_lightning.lock import hold, refuse_held
 from resnet_lightning.messages import closing_lines, opening_lines
 from resnet_lightning.models.resnet import ResNet
@@ -273,8 +273,10 @@ def prepare(config: Config, result: RunResult, processes: int) -> tuple[ImageDat
 
     Raises:
         ConfigError: the settings do not fit the data, or the devices.
+        DataError: the data are missing or damaged, or have one class only.
     """
     data = build_data(config)
+    refuse_one_class(data.classes, config.data.root)
     check_devices(processes, config.batch)  # devices=auto is a number only here
     check_batch(config, len(data.data.train.labels), processes)
     classifier = build_classifier(config, data)

@@ -149,13 +149,12 @@ class ImageDataModule(LightningDataModule):
 
         Raises:
             ConfigError: there are fewer images than ``val_size`` holds out, or none is left of a class.
-            DataError: files are missing or damaged, or there is one class only.
+            DataError: files are missing or damaged.
         """
         if self._ready:
             return
         self._data = data = self._data or cache.load(self.config)
         labels = data.train.labels
-        refuse_one_class(data.classes, self.config.root)
         count = held_out(self.config.val_size, len(labels))
         fewer = f"fewer than the {len(labels):,} training images"
         require("data.val_size", self.config.val_size, count < len(labels), fewer)

@@ -34,9 +34,13 @@ def write_columns(comparison: Comparison, path: Path) -> None:
             writer.write(event.SerializeToString())
 
 
-def computed_in(comparison: Comparison, key: str) -> set[str]:
-    """What ``precision=auto`` came to: a row has that."""
-    return {str(run.result.precision) for run in comparison.runs if run.result} if key == "precision" else set()
+def levels_of(comparison: Comparison, key: str) -> list[Any]:
+    """The values of a key; of ``precision`` also what ``auto`` came to, which a row has instead."""
+    values = [group.settings[key] for group in comparison.groups]
+    if key != "precision":
+        return sort_levels(values)
+    computed = {run.result.precision for run in comparison.runs if run.result and run.result.precision}
+    return list(dict.fromkeys([*map(str, values), *sorted(computed)]))
 
 
 def domain(comparison: Comparison, key: str) -> Any:
@@ -55,8 +59,7 @@ def domain(comparison: Comparison, key: str) -> Any:
             hparam_info.type = api_pb2.DATA_TYPE_STRING
             hparam_info.domain_discrete.extend(values)
 
-    levels = sort_levels([*(group.settings[key] for group in comparison.groups), *(computed_in(comparison, key))])
-    values: list[Any] = ["null" if value is None else value for value in levels]
+    values: list[Any] = ["null" if value is None else value for value in levels_of(comparison, key)]
     if all(map(is_numeric, values)):
         numbers = [float(value) for value in values]
         return (

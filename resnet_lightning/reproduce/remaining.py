@@ -41,12 +41,11 @@ def remaining(experiment: str, sweeps: Sequence[Path], others: Sequence[RunResul
         return []
     own, on = by_machine(runs), by_machine([*others, *runs])
     scaled = {machine: {key_of(one.config, over_devices): one for one in own.get(machine, [])} for machine in own or on}
-    times = {
-        machine: seconds_left({key: work[key] for key in work.keys() & known.keys()}, known, [])
-        if over_devices  # another device has another speed
-        else seconds_left(work, known, on[machine])
-        for machine, known in scaled.items()
-    }
+    if over_devices:  # another device has another speed
+        shares = {machine: {key: work[key] for key in work.keys() & known.keys()} for machine, known in scaled.items()}
+        times = {machine: seconds_left(share, scaled[machine], []) for machine, share in shares.items() if share}
+    else:
+        times = {machine: seconds_left(work, known, on[machine]) for machine, known in scaled.items()}
     texts = [f"{text} on {machine}" for machine, text in times.items() if text]
     if over_devices and work.keys() - {key for known in scaled.values() for key in known}:
         texts.append("not known on the others" if texts else "not known")

@@ -42,15 +42,17 @@ def process_context() -> "Context":
 def start_server(context: "Context") -> None:
     """Start the fork server where there is to be one and it does not run: it then imports torch, while we go on.
 
-    It is of our process group: Ctrl-C on the terminal must not end it, on which it would take a job for failed. So it
-    inherits that SIGINT is blocked; ours waits until we hear it again, where an ignored one would be lost.
+    It is of our process group: Ctrl-C on the terminal, or its end, must not end it, on which it would take a job for
+    failed. So it inherits that SIGINT and SIGHUP are blocked; ours wait until we hear them again, where ignored ones
+    would be lost.
     """
     if context.get_start_method() == "forkserver":
         from multiprocessing import forkserver, resource_tracker
 
-        resource_tracker.ensure_running()  # the server would start it, which ends with SIGINT no longer blocked
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         try:
+            resource_tracker.ensure_running()  # the server would start it, which ends with SIGINT no longer blocked
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -144,7 +146,7 @@ def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection, plann
     os.environ[PLANNED] = planned
     if slot.needs_gpu:
         os.environ[SLOT] = slot.name
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by the server
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGHUP})  # blocked by the server
     exit_with(run_command(arguments))
 
 

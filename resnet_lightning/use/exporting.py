@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from resnet_lightning.config import Config, DataError, default_root
+from resnet_lightning.config import PUBLISHED, Config, DataError, default_root
 from resnet_lightning.data import cache
 from resnet_lightning.files import atomic_write, write_json
 from resnet_lightning.models.resnet import ResNet
@@ -225,9 +225,9 @@ def compare(trained: Trained, predict: Predict, images: Tensor) -> Check:
 
 def real_images(trained: Trained) -> tuple[Tensor, str]:
     """The first test images of the run's data, (N, C, H, W) uint8, where they are at hand without a download; else
-    random ones. The data may be elsewhere by now."""
+    random ones. Published data may be elsewhere by now."""
     data = trained.config.data
-    if not Path(data.root).exists():
+    if data.name in PUBLISHED and not Path(data.root).exists():
         data = replace(data, root=str(default_root()))
     if cache.is_at_hand(data):
         try:

@@ -13,6 +13,8 @@ from resnet_lightning.checks import check_batch, held_out
 from resnet_lightning.config import ConfigError, DataError
 from resnet_lightning.data.augment import Augment
 from resnet_lightning.data.datamodule import ImageDataModule, refuse_lost_classes, stratified
+from resnet_lightning.result import RunResult
+from resnet_lightning.run import prepare
 
 
 @pytest.fixture
@@ -183,11 +185,12 @@ def test_folder_takes_its_statistics_from_its_images(module, image_folder):
     assert len(data.val_index) == 8  # a tenth of 80
 
 
-def test_images_of_one_class_are_refused(module, tmp_path):
-    """The folders of the classes lie one deeper."""
+def test_images_of_one_class_are_not_trained_on(settings, tmp_path):
+    """The folders of the classes lie one deeper. To evaluate a network on one class makes sense."""
     for split in ("train", "test"):
         (tmp_path / split / "images" / "cat").mkdir(parents=True)
         for number in range(4):
             Image.new("RGB", (8, 8)).save(tmp_path / split / "images" / "cat" / f"{number}.png")
+    small = ["data.image_size=8", "batch=2", "data.val_size=1"]
     with pytest.raises(DataError, match=r"has one class only, images: data=folder reads <data\.root>/train/<class>"):
-        module("data=folder", f"data.root={tmp_path}", "data.image_size=8", "batch=2", "data.val_size=1")
+        prepare(settings("data=folder", f"data.root={tmp_path}", *small), RunResult("running", [], {}, 0), processes=1)

@@ -17,8 +17,8 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from resnet_lightning import hparams
 from resnet_lightning.report.frame import read_comparison
-from resnet_lightning.report.hparams_columns import FILE_NAME, write_columns
-from tests.report.conftest import write_grid
+from resnet_lightning.report.hparams_columns import FILE_NAME, levels_of, write_columns
+from tests.report.conftest import write_grid, write_run
 
 RUNS = 32  # of the sweep below
 
@@ -106,3 +106,13 @@ def test_tensorboard_shows_the_swept_keys_and_groups_the_seeds(sweep, tensorboar
         else:
             (metric,) = row["metricValues"]
             assert status == "STATUS_SUCCESS" and metric["value"] == pytest.approx(0.915)
+
+
+def test_the_domain_of_a_precision_has_what_auto_came_to(sweep):
+    """A row has that; jobs without a record have nothing to add."""
+    for name, asked, computed in (("a", "auto", "bf16"), ("b", "32", "32"), ("c", "16", None)):
+        write_run(sweep / name, **{"precision": computed, "overrides": [f"precision={asked}"]})
+        record = json.loads((sweep / name / "result.json").read_text())
+        record["config"]["precision"] = asked
+        (sweep / name / "result.json").write_text(json.dumps(record))
+    assert levels_of(read_comparison(sweep), "precision") == ["auto", "32", "16", "bf16"]

@@ -261,6 +261,12 @@ def test_another_device_has_another_speed(tmp_path):
     (line,) = remaining("r5_device", [tmp_path / "r5_device_scale-0.1"])
     assert "2 of 2" in line and line.endswith("on Test CPU, 2 CPU threads, 32 precision; not known on the others |")
     assert "about" not in line
+    (record,) = [RunResult.read(path.parent) for path in tmp_path.glob("*/*/result.json")]
+    assert remaining("r5_device", [], [record])[0].endswith("| not known |")  # a run of something else
+    full = compose_all(["experiment=r5_device"], multirun=True).jobs
+    add_runs(tmp_path / "r5_device", [plain_settings(config) for _, config in full if config.accelerator == "cpu"])
+    (line,) = remaining("r5_device", [tmp_path / "r5_device"])
+    assert "1 of 2" in line and line.endswith("| not known |")
 
 
 @pytest.mark.parametrize(

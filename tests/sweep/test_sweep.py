@@ -112,12 +112,15 @@ def test_two_devices_are_both_busy_and_never_shared(sweep):
     assert by_device["3"][0] == 0.1 and len(by_device["3"]) < len(by_device["5"])  # the long job kept its device
 
 
-def test_ctrl_c_once_ends_in_order_with_a_report(sweep):
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)]
+)
+def test_a_signal_of_the_terminal_ends_in_order_with_a_report(sweep, signum, code):
     process = sweep.start("lr=0.1,0.2,0.3", faults={"0.2": "slow:3"})
     sweep.wait_for_start(0.2)
-    interrupt(process)
+    os.killpg(process.pid, signum)  # as a terminal sends it: to the fork server too
     output = process.communicate(timeout=60)[0]
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
     results = sweep.results()
     assert (results[0.1].status, results[0.2].status) == ("done", "interrupted") and 0.3 not in results
     assert "no new jobs" in output and (sweep.folder / "comparison.csv").exists()

@@ -109,3 +109,5 @@ def test_file_is_checked_on_the_data_where_they_are_by_now(trained_run, tmp_path
     images, source = real_images(moved)
     assert source == "mnist test images" and torch.equal(images, real_images(trained)[0])
     assert not (tmp_path / "x").exists()
+    own = replace(moved, config=replace(moved.config, data=replace(moved.config.data, name="folder")))
+    assert real_images(own)[1].startswith("random images")  # what is there now may be somebody else's
