@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def write_page(
     page = template.render(
         name=title(comparison),
         compared=compared,
-        sentences=sentences,
-        caption=caption(comparison, rows) + training_images(comparison),
+        sentences=map(unbroken, sentences),
+        caption=unbroken(caption(comparison, rows) + training_images(comparison)),
         policy=content_security_policy(plotly, script),
         style=(FILES / "page.css").read_text(encoding="utf-8"),
         data=to_json(page_data(comparison, rows, effects, path.parent)),
@@ -72,6 +73,11 @@ def write_page(
     )
     with atomic_write(path, "w", encoding="utf-8", newline="\n", errors="replace") as file:
         file.write(page)
+
+
+def unbroken(text: str) -> str:
+    """A number and its unit, and ``n = 5``, stay in one line."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=\b[np]) (?==)|(?<=\b[np] =) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
 def one_kind_of_newline(text: str) -> str:
