@@ -28,7 +28,9 @@ centre-cropped and normalised like the images that the run was trained on. Folde
   python -m resnet_lightning.predict latest photo.jpg
   python -m resnet_lightning.predict multirun/lr_batch scans/ top=1 format=csv > classes.csv""",
 )
-NOTES = "A file that cannot be read is named on stderr and left out; the exit code is then 1."
+NOTES = """\
+In folders, files that end in png, jpg, jpeg, bmp, gif, tif, tiff, webp, ppm or pgm are read. What cannot be read is
+named on stderr and left out; the exit code is then 1."""
 
 
 @dataclass
@@ -112,12 +114,12 @@ def work(argv: list[str]) -> int:
     from resnet_lightning.use.images import image_files
     from resnet_lightning.use.trained import load
 
-    files = image_files(places[1:])
+    problems: dict[Path, str] = {}
+    files = image_files(places[1:], problems)
     trained = load(run, options.accelerator)
     if trained.why:
         print(trained.why, file=sys.stderr)
     invert = trained.inverts if options.invert == "auto" else options.invert
-    problems: dict[Path, str] = {}
     found = list(predictions(trained, files, options.top, invert, problems))
     if options.format == "csv":
         write_csv(found, options.top)

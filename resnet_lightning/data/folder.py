@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -68,14 +68,20 @@ def labelled_files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
     return found
 
 
-def images_below(folder: Path) -> list[Path]:
+def images_below(folder: Path, locked: Callable[[OSError], object] | None = None) -> list[Path]:
     """Every image in ``folder`` and below, in the order of names, but no hidden copy as notebooks and macOS leave.
 
     Links to folders are followed, into each folder once: they may lead in a circle.
+
+    Args:
+        locked: told of a folder that cannot be read, which is then passed over.
+
+    Raises:
+        DataError: a folder cannot be read, and there is no ``locked``.
     """
     paths: list[Path] = []
     seen = set()
-    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=locked or refuse, followlinks=True):
         found = status(Path(place))
         here = found.st_dev, found.st_ino
         folders[:] = [] if here in seen else sorted(name for name in folders if not name.startswith("."))

@@ -18,18 +18,28 @@ from resnet_lightning.data.source import Bytes
 BRIGHT = 128  # of 255: the mean of the edge from which a picture counts as dark on light
 
 
-def image_files(places: Sequence[str]) -> list[Path]:
+def image_files(places: Sequence[str], problems: dict[Path, str]) -> list[Path]:
     """The files among ``places``, and every image below the folders among them in the order of names.
 
     A file that does not exist is in the list: reading it will say so.
 
+    Args:
+        problems: takes a sentence for each folder that cannot be read or has no image.
+
     Raises:
         ConfigError: there is not a single file.
     """
+
+    def locked(error: OSError) -> None:
+        problems[Path(error.filename)] = f"{error.filename} cannot be read ({error.strerror})."
+
     files: list[Path] = []
     for place in map(Path, places):
         if place.is_dir():
-            files += images_below(place)
+            found = images_below(place, locked)
+            files += found
+            if not found:
+                problems.setdefault(place, f"There is no image in {place}.")
         else:
             files.append(place)
     if not files:
