@@ -41,7 +41,7 @@ def give_streams() -> None:
     """Python has None for an output that was closed before it started (``>&-``): what goes there is dropped."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - until the end
 
 
 def drop_output() -> None:

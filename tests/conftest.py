@@ -115,6 +115,22 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def locked(monkeypatch):
+    """``locked("deep")``: a folder of this name cannot be read, not even by root."""
+    scandir = os.scandir
+
+    def lock(name: str) -> None:
+        def refuse(place):
+            if Path(place).name == name:
+                raise PermissionError(13, "Permission denied", str(place))
+            return scandir(place)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+
+    return lock
+
+
+@pytest.fixture
 def tensorboard():
     """``tensorboard(folder)("scalars/tags")`` asks TensorBoard's own server, once it has loaded all runs."""
     from tensorboard import program

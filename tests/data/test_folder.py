@@ -130,16 +130,9 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path):
         read_folder(tmp_path, 8)
 
 
-def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, locked):
     write_folder(tmp_path, "train/a/0.png", "train/a/deep/1.png", "test/a/0.png")
-    scandir = os.scandir
-
-    def locked(place):
-        if str(place).endswith("deep"):
-            raise PermissionError(13, "Permission denied", str(place))
-        return scandir(place)
-
-    monkeypatch.setattr(os, "scandir", locked)
+    locked("deep")
     with pytest.raises(DataError, match=r"deep cannot be read \(Permission denied\): repair"):
         read_folder(tmp_path, 16)
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -133,18 +132,11 @@ def test_files_are_read_some_at_a_time_and_each_keeps_its_answer(trained_run, pi
         assert one["predictions"][0]["class"] == other["predictions"][0]["class"]
 
 
-def test_folders_that_give_no_image_are_named(trained_run, pictures, tmp_path, monkeypatch, capsys):
+def test_folders_that_give_no_image_are_named(trained_run, pictures, tmp_path, locked, capsys):
     shutil.copytree(pictures / "deep", tmp_path / "mine" / "deep")
     shutil.copy(pictures / "0_grey.png", tmp_path / "mine")
     (tmp_path / "none").mkdir()
-    scandir = os.scandir
-
-    def locked(place):
-        if str(place).endswith("deep"):
-            raise PermissionError(13, "Permission denied", str(place))
-        return scandir(place)
-
-    monkeypatch.setattr(os, "scandir", locked)
+    locked("deep")
     assert main([str(trained_run), str(tmp_path / "mine"), str(tmp_path / "none"), "format=csv"]) == 1
     out, err = capsys.readouterr()
     assert out.count("\n") == 2 and f"Skipped: {tmp_path / 'mine' / 'deep'} cannot be read (Permission denied)." in err
