@@ -18,7 +18,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from resnet_lightning.checks import read_config
 from resnet_lightning.compose import Command, compose_all
 from resnet_lightning.config import (
     GROUPS,
@@ -33,6 +32,7 @@ from resnet_lightning.config import (
 from resnet_lightning.help import help_text
 from resnet_lightning.overrides import parse
 from resnet_lightning.resume import with_resumed
+from resnet_lightning.settings import read_config
 from resnet_lightning.text import file_error, tell
 
 codes: list[int] = []  # exit codes of what Hydra has run in this process

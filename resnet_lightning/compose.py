@@ -12,12 +12,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from resnet_lightning.checks import choose, read_config
+from resnet_lightning.checks import choose
 from resnet_lightning.config import CHOICES, Config, ConfigError, conf_folder, value_of
 from resnet_lightning.help import options, type_names
 from resnet_lightning.hydra_errors import in_words, unknown_key
 from resnet_lightning.overrides import parse, plain
 from resnet_lightning.presets import preset
+from resnet_lightning.settings import read_config
 from resnet_lightning.sweep.grid import expand, swept_keys
 
 ELSEWHERE = ("slurm", "ray")  # launchers that run jobs on other machines

@@ -2,16 +2,14 @@
 
 import datetime
 import logging
-import math
 import os
-import subprocess
 import threading
 import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
@@ -27,7 +25,6 @@ from resnet_lightning.config import (
     PUBLISHED,
     Config,
     ConfigError,
-    conf_folder,
     config_hash,
     plain_settings,
 )
@@ -35,20 +32,16 @@ from resnet_lightning.data.cache import refuse_other_images
 from resnet_lightning.data.datamodule import ImageDataModule, refuse_one_class
 from resnet_lightning.lock import hold, refuse_held
 from resnet_lightning.messages import closing_lines, opening_lines
-from resnet_lightning.models.resnet import ResNet
-from resnet_lightning.models.summary import model_facts
-from resnet_lightning.result import FILE_NAME, FINISHED, RunResult, status_in
+from resnet_lightning.recording import COMMIT, bits_depend_on, describe, record_training
+from resnet_lightning.result import FINISHED, RunResult, status_in
 from resnet_lightning.text import percent
 from resnet_lightning.training.batchnorm import ReestimateBatchNorm
 from resnet_lightning.training.checkpoint import (
-    BEST,
-    DATA,
-    LAST,
     Checkpoints,
     digest_before,
     drop_older,
     load_best,
-    older,
+    refuse_foreign,
     refuse_other_run,
 )
 from resnet_lightning.training.classifier import Diverged, ImageClassifier, best_row, metrics_of
@@ -61,22 +54,6 @@ from resnet_lightning.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
 ADVICE = "choose another folder"
-WRITTEN = ("metrics.csv", "events.out.tfevents.*", BEST, "curves.png", "confusion_matrix.png", "predictions.png")
-
-
-def git_commit() -> str | None:
-    """The commit of this checkout, with ``+changes`` where files differ from it; None for an installed package."""
-    checkout = conf_folder().parent
-    if not (checkout / ".git").exists():
-        return None
-    ask = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+changes"]
-    try:
-        return subprocess.run(ask, cwd=checkout, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-COMMIT = git_commit()  # of the code that was loaded: the jobs of a sweep share it, whatever is edited meanwhile
 
 
 def run(config: Config, folder: Path, overrides: list[str], choices: dict[str, str]) -> RunResult:
@@ -139,21 +116,8 @@ def status_here(settings: dict[str, Any], folder: Path) -> str:
     status = status_in(folder, settings)
     if status == "waiting":
         refuse_other_run(folder, settings)
-        refuse_foreign(folder)
+        refuse_foreign(folder, ADVICE)
     return status
-
-
-def refuse_foreign(folder: Path) -> None:
-    """A run replaces files of these names, which are its own where its record, or a checkpoint, is beside them.
-
-    Raises:
-        ConfigError: they are somebody else's.
-    """
-    if any((folder / name).exists() for name in (FILE_NAME, f"{FILE_NAME}.bad", LAST, older(Path(LAST)).name)):
-        return
-    found = next((path for pattern in WRITTEN for path in folder.glob(pattern)), None)
-    if found is not None:
-        raise ConfigError(f"{found} is there, but no {FILE_NAME}: the folder is not that of a run, so {ADVICE}.")
 
 
 def refuse_other_settings(settings: dict[str, Any]) -> None:
@@ -296,14 +260,6 @@ def loggers_of(config: Config, folder: Path, result: RunResult) -> Iterator[Logg
             loggers.close(metrics_of({"test": result.test}), result.best_epoch or 0, success)
 
 
-def describe(result: RunResult, config: Config, data: ImageDataModule, classifier: ImageClassifier) -> None:
-    """Record what is known before the first step."""
-    result.data, result.selection = data.facts(), data.selection
-    result.model = model_facts(cast(ResNet, classifier.network), config, data.image_shape)
-    kind = hardware.pick_accelerator(config.accelerator)
-    result.precision = hardware.pick_precision(config.precision, kind, config.devices)
-
-
 def train(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, checkpoint: Path | None) -> None:
     """Train from the first epoch, or from ``checkpoint`` on.
 
@@ -326,31 +282,6 @@ def test(trainer: Trainer, classifier: ImageClassifier, data: ImageDataModule, s
     data.test_split = split
     trainer.test(classifier, datamodule=data, verbose=False)
     return classifier.test_sums
-
-
-def bits_depend_on(result: RunResult, processes: int) -> dict[str, Any]:
-    """With the same settings, and the same of these, a run gives the same bits."""
-    versions = {key: result.versions[key] for key in ("torch", "lightning", "cuda")}
-    shared = {"processes": processes} if processes > 1 and result.config["devices"] == "auto" else {}
-    own = {"code": f"{result.versions['resnet_lightning']} {result.git_commit or ''}".strip()}
-    machine = {"device": result.device_kind, "threads": result.threads, "precision": result.precision}
-    return {**machine, **versions, **shared, **own, DATA: result.data.get("digest")}
-
-
-def record_training(result: RunResult, classifier: ImageClassifier, tracking: Tracking) -> None:
-    history = classifier.history
-    seconds = tracking.epoch_seconds[: len(history)]
-    result.startup_seconds = tracking.startup_seconds
-    result.epochs_done = len(history)
-    result.epoch_seconds = [time for time in seconds if math.isfinite(time)]
-    result.train_seconds = sum(seconds)  # unknown where that of an epoch is
-    timed = [(row, time) for row, time in zip(history, seconds, strict=False) if math.isfinite(time)]
-    steady = timed[1:] or timed  # the first epoch also warms up
-    if steady:
-        images = sum(row["train"]["images"] for row, _ in steady)
-        result.images_per_second = images / sum(time for _, time in steady)
-    if best := best_row(history):
-        result.best_epoch, result.train, result.val = best["epoch"], best["train"], best["val"]
 
 
 def draw(result: RunResult, classifier: ImageClassifier, data: ImageDataModule, folder: Path) -> None:

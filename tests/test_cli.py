@@ -10,11 +10,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from resnet_lightning import config, help
-from resnet_lightning.checks import read_config
 from resnet_lightning.compose import compose_all
 from resnet_lightning.config import ConfigError, conf_folder
 from resnet_lightning.hydra_errors import unknown_key
 from resnet_lightning.info import data_found
+from resnet_lightning.settings import read_config
 
 BAD = [
     ("lrr=0.1", "There is no setting lrr. Did you mean lr?"),

@@ -328,9 +328,9 @@ def test_learning_rate_of_an_epoch_is_the_one_it_began_with(command, the_run):
 
 def test_commit_is_that_of_the_code_that_was_loaded(settings, tmp_path, monkeypatch):
     """A sweep's jobs begin when the files may have been edited already."""
-    from resnet_lightning import run
+    from resnet_lightning import recording, run
 
     monkeypatch.setattr(run, "COMMIT", "loaded")
-    monkeypatch.setattr(run, "git_commit", lambda: "edited meanwhile")
+    monkeypatch.setattr(recording, "git_commit", lambda: "edited meanwhile")
     result = run.run(settings(*TINY, "epochs=1", "data.train_limit=64", "logger=none"), tmp_path / "run", [], {})
     assert result.git_commit == "loaded"

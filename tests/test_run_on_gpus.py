@@ -9,8 +9,9 @@ import torch
 from resnet_lightning import build, hardware
 from resnet_lightning.attempt import end_of
 from resnet_lightning.config import ConfigError
+from resnet_lightning.recording import bits_depend_on
 from resnet_lightning.result import RunResult
-from resnet_lightning.run import bits_depend_on, run
+from resnet_lightning.run import run
 from resnet_lightning.training.checkpoint import Checkpoints
 from tests.conftest import TINY
 

@@ -9,12 +9,13 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from resnet_lightning.checks import WORDS, choose, fill_stem
+from resnet_lightning.checks import WORDS, choose
 from resnet_lightning.config import Config, ConfigError, ModelConfig, StemConfig
 from resnet_lightning.models.activations import ACTIVATIONS, GAINS
 from resnet_lightning.models.blocks import BasicBlock, Bottleneck
 from resnet_lightning.models.convolutions import Conv1x1
 from resnet_lightning.presets import check_limit, preset, typed
+from resnet_lightning.settings import fill_stem
 
 # Each is made from (channels_in, width, stride, activation) and gives width * ``expansion`` channels; its projection of
 # the identity is called ``downsample``.

@@ -19,6 +19,7 @@ from resnet_lightning import files
 from resnet_lightning.config import ConfigError, DataError, differing_keys
 from resnet_lightning.files import discard
 from resnet_lightning.hardware import is_first_process
+from resnet_lightning.result import FILE_NAME
 from resnet_lightning.training.classifier import ImageClassifier, best_row
 from resnet_lightning.training.sealed import Damaged, read_sealed, write_sealed
 
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"
 NETWORK, AVERAGE = "network.", "average."  # how the names of weights begin in last.ckpt
 DATA = "data"  # key of the digest of the data in the environment
+WRITTEN = ("metrics.csv", "events.out.tfevents.*", BEST, "curves.png", "confusion_matrix.png", "predictions.png")
 UNKNOWN_BEFORE = (DATA, "code")  # what checkpoints of older versions do not say
 
 
@@ -168,6 +170,22 @@ def refuse_other_run(folder: Path, config: dict[str, Any]) -> None:
             check(path, read_sealed(path), config)
         except (OSError, Damaged):
             continue
+
+
+def refuse_foreign(folder: Path, advice: str) -> None:
+    """A run replaces files of these names, which are its own where its record, or a checkpoint, is beside them.
+
+    Args:
+        advice: what the user can do, for the sentence.
+
+    Raises:
+        ConfigError: they are somebody else's.
+    """
+    if any((folder / name).exists() for name in (FILE_NAME, f"{FILE_NAME}.bad", LAST, older(Path(LAST)).name)):
+        return
+    found = next((path for pattern in WRITTEN for path in folder.glob(pattern)), None)
+    if found is not None:
+        raise ConfigError(f"{found} is there, but no {FILE_NAME}: the folder is not that of a run, so {advice}.")
 
 
 def digest_before(folder: Path) -> str | None:
