@@ -1,7 +1,6 @@
 """One run on two devices (DDP with gloo, two CPU processes): what one device would have computed."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from resnet_lightning.build import build_classifier
 from resnet_lightning.data.datamodule import ImageDataModule
 from resnet_lightning.result import RunResult
 from tests.conftest import TINY
-from tests.sweep.conftest import INJECT
+from tests.sweep.conftest import injected
 
 # 257 validation images in batches of 256 and 999 test images: the last batch of each cannot be shared evenly
 SETTINGS = [
@@ -60,14 +59,13 @@ def test_every_image_counts_once(runs):
 def test_killed_on_both_devices_it_goes_on_to_the_same_bits(runs, data_root, tmp_path):
     """In the second of two epochs, between two steps."""
     arguments = [*SETTINGS, "devices=2", f"data.root={data_root}", "hydra.run.dir=run"]
-    faults = {"PYTHONPATH": INJECT, "RNL_FAULTS": json.dumps({"0.1": "signal9@step 11"})}
     said = [
         subprocess.run(
             [sys.executable, "-m", "resnet_lightning", *arguments],
             cwd=tmp_path, capture_output=True, text=True, check=False,
             env=os.environ | {"MASTER_ADDR": "127.0.0.1"} | more,
         )
-        for more in (faults, {})
+        for more in (injected({"0.1": "signal9@step 11"}), {})
     ]  # fmt: skip
     assert [done.returncode for done in said] == [-9, 0], said[0].stderr + said[1].stdout + said[1].stderr
     assert "resumes after epoch 1" in said[1].stdout + said[1].stderr

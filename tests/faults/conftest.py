@@ -15,7 +15,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from resnet_lightning.result import RunResult
 from tests.forked import run_module
-from tests.sweep.conftest import INJECT, Sweep
+from tests.sweep.conftest import Sweep, injected
 
 # four epochs of eight steps; everything that draws random numbers is on
 SETTINGS = [
@@ -134,8 +134,7 @@ def single(tmp_path, data_root):
 
     def run(*arguments: str, fault: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
         faults = {"once": str(tmp_path), "figures": False} | ({f"{LR:g}": fault} if fault else {})
-        paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
-        extra = {"RNL_FAULTS": json.dumps(faults), "PYTHONPATH": paths, "RESNET_LIGHTNING_DATA": str(data_root)}
+        extra = injected(faults) | {"RESNET_LIGHTNING_DATA": str(data_root)}
         if not fault:
             return run_module("resnet_lightning", *arguments, cwd=tmp_path, env=os.environ | extra | environment)
         return subprocess.run(

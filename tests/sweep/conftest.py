@@ -21,6 +21,12 @@ SMALL = [
 ]  # fmt: skip
 
 
+def injected(faults: dict[str, object]) -> dict[str, str]:
+    """The environment in which ``tests/inject`` makes these faults happen."""
+    paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
+    return {"RNL_FAULTS": json.dumps(faults), "PYTHONPATH": paths}
+
+
 class Sweep:
     """The sweep ``name=s`` of a test, in a folder of its own."""
 
@@ -34,10 +40,8 @@ class Sweep:
         return [sys.executable, "-m", "resnet_lightning", "--multirun", "name=s", *self.settings, *arguments]
 
     def environment(self, faults: dict[str, object] | None) -> dict[str, str]:
-        paths = os.pathsep.join(filter(None, [INJECT, os.environ.get("PYTHONPATH")]))
-        faults = {"figures": False} | (faults or {})
-        extra = {"RNL_FAULTS": json.dumps(faults), "RNL_JOURNAL": str(self.journal), "PYTHONPATH": paths}
-        return os.environ | extra | {"RESNET_LIGHTNING_DATA": str(self.data_root)}
+        extra = {"RNL_JOURNAL": str(self.journal), "RESNET_LIGHTNING_DATA": str(self.data_root)}
+        return os.environ | injected({"figures": False} | (faults or {})) | extra
 
     def run(self, *arguments: str, faults: dict[str, object] | None = None) -> subprocess.CompletedProcess[str]:
         """The faults strike in its jobs. Pictures are not drawn."""
