@@ -133,6 +133,7 @@ def check(config: Config) -> None:
     for name in logger_names(config.logger):
         choose("logger", name, LOGGERS)
     check_name("name", config.name)
+    check_name("model.name", config.model.name)
     check_devices(config.devices, config.batch)
     check_launcher(config.launcher)
     check_optimizer(config.optimizer)

@@ -1,6 +1,7 @@
 """The settings of a run: their types, from which Hydra refuses a wrong one, and what makes two runs the same.
 
-Defaults and meanings are in ``conf/``, the checks of values in ``checks.py``.
+Defaults and meanings are in ``conf/``, the checks of values in ``checks.py``; ``settings.py`` fills in what
+they leave open.
 """
 
 import hashlib

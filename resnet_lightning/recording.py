@@ -1,4 +1,4 @@
-"""What the record of a run says of it: where it comes from, what was known before the first step, how far it came."""
+"""What the record of a run says of it (commit, data, network, how far it came), and what its bits depend on."""
 
 import math
 import subprocess

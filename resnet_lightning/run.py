@@ -19,15 +19,7 @@ from resnet_lightning import hardware
 from resnet_lightning.attempt import Attempt, End, end_after_first, end_of, said_by_another, write_or_say
 from resnet_lightning.build import build_classifier, build_data, build_loggers, build_trainer
 from resnet_lightning.checks import check_batch, check_devices
-from resnet_lightning.config import (
-    FIRST,
-    PLANNED,
-    PUBLISHED,
-    Config,
-    ConfigError,
-    config_hash,
-    plain_settings,
-)
+from resnet_lightning.config import FIRST, PLANNED, PUBLISHED, Config, ConfigError, config_hash, plain_settings
 from resnet_lightning.data.cache import refuse_other_images
 from resnet_lightning.data.datamodule import ImageDataModule, refuse_one_class
 from resnet_lightning.lock import hold, refuse_held
@@ -206,8 +198,8 @@ def train_and_test(config: Config, folder: Path, result: RunResult, stop: StopOn
             write(result, folder)
 
         checkpoints = Checkpoints(folder, result.config)
-        recording = LambdaCallback(on_train_start=progress, on_train_epoch_end=progress)
-        callbacks = [stop, tracking, Console(lines, config.log_every), recording, checkpoints]
+        keep_record = LambdaCallback(on_train_start=progress, on_train_epoch_end=progress)
+        callbacks = [stop, tracking, Console(lines, config.log_every), keep_record, checkpoints]
         if config.batchnorm == "reestimated":
             callbacks.append(ReestimateBatchNorm(data))
         trainer = build_trainer(config, folder, str(result.precision), callbacks)

@@ -4,7 +4,7 @@ from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from resnet_lightning.checks import check, check_name
+from resnet_lightning.checks import check
 from resnet_lightning.config import Config, ConfigError, ModelConfig, StemConfig, conf_folder
 
 SMALL_IMAGE = 64  # pixels: up to here stem=auto keeps the size of the image
@@ -22,7 +22,6 @@ def read_config(settings: DictConfig) -> Config:
     config = cast(Config, OmegaConf.to_object(settings))
     fill_stem(config.stem, config.data.image_size, config.activation)
     check(config)
-    check_name("model.name", config.model.name)  # not in ``check``, which is for the longer name of a record too
     config.model.name = model_name(config.model)
     return config
 

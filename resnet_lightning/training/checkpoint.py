@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 LAST, BEST = "last.ckpt", "best.ckpt"
 NETWORK, AVERAGE = "network.", "average."  # how the names of weights begin in last.ckpt
 DATA = "data"  # key of the digest of the data in the environment
-WRITTEN = ("metrics.csv", "events.out.tfevents.*", BEST, "curves.png", "confusion_matrix.png", "predictions.png")
 UNKNOWN_BEFORE = (DATA, "code")  # what checkpoints of older versions do not say
+# what a run replaces in its folder
+WRITTEN = ("metrics.csv", "events.out.tfevents.*", BEST, "curves.png", "confusion_matrix.png", "predictions.png")
 
 
 def older(path: Path) -> Path:
@@ -173,10 +174,10 @@ def refuse_other_run(folder: Path, config: dict[str, Any]) -> None:
 
 
 def refuse_foreign(folder: Path, advice: str) -> None:
-    """A run replaces files of these names, which are its own where its record, or a checkpoint, is beside them.
+    """A run replaces the files in ``WRITTEN``, which are its own where its record, or a checkpoint, is beside them.
 
     Args:
-        advice: what the user can do, for the sentence.
+        advice: what the user can do instead, for the message.
 
     Raises:
         ConfigError: they are somebody else's.
