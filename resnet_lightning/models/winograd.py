@@ -8,11 +8,17 @@ differ by up to 4e-6, the gradient of the weights by up to 7e-6 (norm of the dif
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from resnet_lightning.models.threads import in_threads
+
+Result = TypeVar("Result")
 
 INPUT = torch.tensor(  # B^T
     [
@@ -117,28 +123,48 @@ def from_output_tiles(tiles: Tensor, shape: torch.Size) -> Tensor:
     return images.reshape(number, 4 * down, 4 * right, channels)[:, :height, :width]
 
 
-def images_per_turn(images: Tensor) -> int:
-    return max(1, TILES * torch.get_num_threads() // math.prod(tile_grid(*images.shape[1:3])))
+def by_threads(
+    work: Callable[[Tensor, Tensor, int], Result], images: Tensor, others: Tensor, least: int
+) -> list[Result]:
+    """``work(images, others, images per turn)`` for the share of each thread, or on all threads at once.
+
+    The latter where a thread would get fewer than ``least`` tiles, or shares of unlike size.
+    """
+    threads, number, tiles = torch.get_num_threads(), len(images), math.prod(tile_grid(*images.shape[1:3]))
+    if threads == 1 or number < 4 * threads or number * tiles < least * threads:
+        return [work(images, others, max(1, TILES * threads // tiles))]
+    shares = list(zip(images.tensor_split(threads), others.tensor_split(threads), strict=True))
+    return in_threads(lambda share: work(*share, max(1, TILES // tiles)), shares)
 
 
 def convolve(images: Tensor, weights: Tensor) -> Tensor:
     """Images (N, C, H, W) with weights in Winograd's form (36, C, K) -> (N, K, H, W)."""
     images = images.permute(0, 2, 3, 1)
     out = images.new_empty(*images.shape[:3], weights.shape[2])
-    step = images_per_turn(images)
-    for source, target in zip(images.split(step), out.split(step), strict=True):
-        products = torch.bmm(input_tiles(source), weights)
-        target.copy_(from_output_tiles(sandwich(OUTPUT, products.unflatten(0, (6, 6))), target.shape))
+
+    def fill(images: Tensor, out: Tensor, step: int) -> None:
+        for source, target in zip(images.split(step), out.split(step), strict=True):
+            products = torch.bmm(input_tiles(source), weights)
+            target.copy_(from_output_tiles(sandwich(OUTPUT, products.unflatten(0, (6, 6))), target.shape))
+
+    by_threads(fill, images, out, least=TILES // 2)
     return out.permute(0, 3, 1, 2)
 
 
 def weight_gradient(images: Tensor, grad: Tensor) -> Tensor:
     """Images (N, C, H, W) and the gradient of the outputs (N, K, H, W) -> (K, C, 3, 3)."""
-    images, grad = images.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
-    transform, step, total = OUTPUT.t().contiguous(), images_per_turn(images), None
-    for source, target in zip(images.split(step), grad.split(step), strict=True):
-        outer = sandwich(transform, output_tiles(target)).flatten(0, 1).transpose(1, 2)
-        inner = input_tiles(source)
-        total = torch.bmm(outer, inner) if total is None else total.baddbmm_(outer, inner)
-    assert total is not None  # a batch is not empty
+    transform = OUTPUT.t().contiguous()
+
+    def products(images: Tensor, grad: Tensor, step: int) -> Tensor:
+        total = None
+        for source, target in zip(images.split(step), grad.split(step), strict=True):
+            outer = sandwich(transform, output_tiles(target)).flatten(0, 1).transpose(1, 2)
+            inner = input_tiles(source)
+            total = torch.bmm(outer, inner) if total is None else total.baddbmm_(outer, inner)
+        assert total is not None  # a batch is not empty
+        return total
+
+    # a sum of each thread, as large as the weights: not for a few tiles
+    sums = by_threads(products, images.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), least=2 * TILES)
+    total = reduce(Tensor.add_, sums)
     return sandwich(KERNEL.t().contiguous(), total.unflatten(0, (6, 6))).permute(2, 3, 0, 1)

@@ -1,0 +1,58 @@
+"""Shares of a batch, each gone through by one thread."""
+
+import multiprocessing
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from resnet_lightning.models.threads import in_threads
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_each_share_has_a_thread_that_does_not_divide_it():
+    together = threading.Barrier(3, timeout=60)
+
+    def work(share: int) -> tuple[int, int, bool]:
+        together.wait()  # ends only if all three are there at once
+        return share, torch.get_num_threads(), torch.is_grad_enabled()
+
+    for _ in range(2):
+        assert in_threads(work, [0, 1, 2]) == [(0, 1, False), (1, 1, False), (2, 1, False)]
+    assert torch.get_num_threads() == 2
+
+
+def test_a_new_thread_still_has_the_number_of_this_process():
+    in_threads(abs, [1, 2, 3, 4, 5])  # a pool of its own
+    found: list[int] = []
+    later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert found == [2]
+
+
+def test_what_a_share_raises_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda share: 1 / share, [1, 0])
+    assert in_threads(abs, [-1, -2]) == [1, 2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    in_threads(abs, [1, 2])
+    child = multiprocessing.get_context("fork").Process(target=in_threads, args=(abs, [1, 2]))
+    child.start()
+    child.join(timeout=60)
+    hangs = child.is_alive()
+    child.kill()
+    assert not hangs and child.exitcode == 0
