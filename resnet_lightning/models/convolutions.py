@@ -13,24 +13,26 @@ from resnet_lightning.models.winograd import Winograd, tile_grid
 class Conv3x3(nn.Conv2d):
     """3x3 convolution with a padding of 1 and no bias: (N, C, H, W) -> (N, channels_out, H / stride, W / stride).
 
-    Where vectors have 256 bits (AVX2), float32 goes other ways, which docs/performance.md compares: many channels by
-    Winograd's filtering, with a quarter of the products. In training, small maps as the columns of the whole batch
-    times the weights, since oneDNN's weight gradient multiplies image by image and goes through all weights for each.
+    On CPUs there are other ways, which docs/performance.md compares: in float32 many channels by Winograd's filtering,
+    with a quarter of the products. In training, small maps as the columns of the whole batch times the weights, since
+    oneDNN's weight gradient multiplies image by image and goes through all weights for each.
 
     Attributes:
-        faster: whether to do so; False is torch's convolution for every map.
+        vectors: those of this CPU, AVX2 (256 bits) or AVX512; the others have not been measured.
+        faster: whether to go these ways; False is torch's convolution for every map.
     """
 
-    faster = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    vectors = torch.backends.cpu.get_cpu_capability()
+    faster = vectors in ("AVX2", "AVX512")
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__(channels_in, channels_out, kernel_size=3, stride=stride, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.faster and on_cpu(x) and self.in_float32(x) and self.is_as_made():
-            if is_eager(x) and self.saves_products(x):
+        if self.faster and on_cpu(x) and self.is_as_made():
+            if self.in_float32(x) and is_eager(x) and self.saves_products(x):
                 return cast(Tensor, Winograd.apply(x, self.weight))
-            if self.training and self.is_small(x):
+            if self.training and self.is_small(x) and (self.in_float32(x) or self.in_bfloat16()):
                 return self.as_product(x)
         return super().forward(x)
 
@@ -41,21 +43,28 @@ class Conv3x3(nn.Conv2d):
     def in_float32(self, x: Tensor) -> bool:
         return x.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
+    def in_bfloat16(self) -> bool:
+        """By autocast; measured on a CPU that computes in bfloat16, which one with AVX2 alone does not."""
+        autocast = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        return autocast and self.vectors == "AVX512"
+
     def saves_products(self, x: Tensor) -> bool:
         """Whether Winograd's products are fewer by more than its transforms cost, as measured.
 
-        Those cost as much as some 30 channels; tiles over the edge of a map count as work, and few of them do not pay
-        for transforming the weights. Torch's convolution keeps images contiguous that come so, this one does not.
+        Those cost as much as some 30 channels with AVX2, and more with AVX512, whose products are faster; tiles over
+        the edge of a map count as work, and few of them do not pay for transforming the weights. Torch's convolution
+        keeps images contiguous that come so, this one does not.
         """
         pixels, tiles = x.shape[2] * x.shape[3], math.prod(tile_grid(x.shape[2], x.shape[3]))
         useful_channels = min(self.in_channels, self.out_channels) * pixels / (16 * tiles)
-        worth = pixels > 4 and useful_channels >= 64 and x.shape[0] * tiles >= 32
+        least = 64 if self.vectors == "AVX2" else 128
+        worth = pixels > 4 and useful_channels >= least and x.shape[0] * tiles >= 32
         return worth and self.stride == (1, 1) and x.is_contiguous(memory_format=torch.channels_last)
 
     def is_small(self, x: Tensor) -> bool:
         """Whether oneDNN's weight gradient is slower than products, as measured."""
         pixels = len(range(0, x.shape[2], self.stride[0])) * len(range(0, x.shape[3], self.stride[1]))
-        return pixels <= 4 or (pixels <= 16 and self.out_channels >= 512)
+        return pixels <= 4 or (self.vectors == "AVX2" and pixels <= 16 and self.out_channels >= 512)
 
     def as_product(self, x: Tensor) -> Tensor:
         """The columns (N, H / stride, W / stride, 9 C) of the padded images times the weights."""

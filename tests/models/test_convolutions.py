@@ -11,6 +11,7 @@ from resnet_lightning.config import ModelConfig, StemConfig
 from resnet_lightning.models import winograd
 from resnet_lightning.models.convolutions import Conv1x1, Conv3x3
 from resnet_lightning.models.resnet import ResNet
+from resnet_lightning.models.threads import in_threads
 from resnet_lightning.models.winograd import Winograd
 from resnet_lightning.presets import preset
 from resnet_lightning.training.traced import save_traced
@@ -21,6 +22,7 @@ def ways(monkeypatch) -> list[str]:
     """The ways taken, in order; on every CPU those of one with AVX2."""
     taken: list[str] = []
     product, winograd = Conv3x3.as_product, Winograd.apply
+    monkeypatch.setattr(Conv3x3, "vectors", "AVX2")
     monkeypatch.setattr(Conv3x3, "faster", True)
     monkeypatch.setattr(Conv3x3, "as_product", lambda self, x: taken.append("product") or product(self, x))
     monkeypatch.setattr(Winograd, "apply", lambda *tensors: taken.append("winograd") or winograd(*tensors))
@@ -101,6 +103,66 @@ def test_filtering_of_gradients_in_any_order_of_memory(grad):
 def test_what_is_worth_filtering(ways, way, channels, width, stride, number, size):
     layer_like(channels, width, stride)(images_like(number, channels, *size))
     assert ways == ([way] if way else [])
+
+
+@pytest.mark.parametrize(
+    ("way", "channels", "stride", "number", "size"),
+    [
+        ("winograd", 128, 1, 8, (8, 8)),
+        (None, 127, 1, 8, (8, 8)),
+        ("winograd", 512, 1, 40, (4, 4)),
+        (None, 512, 2, 40, (7, 7)),  # for AVX2 a product
+        ("product", 512, 2, 40, (4, 4)),
+    ],
+)
+def test_what_is_worth_it_with_wider_vectors(ways, monkeypatch, way, channels, stride, number, size):
+    monkeypatch.setattr(Conv3x3, "vectors", "AVX512")
+    layer_like(channels, channels, stride)(images_like(number, channels, *size))
+    assert ways == ([way] if way else [])
+
+
+@pytest.mark.parametrize(("vectors", "taken"), [("AVX512", ["product"]), ("AVX2", [])])
+def test_small_maps_are_products_in_bfloat16(ways, monkeypatch, vectors, taken):
+    monkeypatch.setattr(Conv3x3, "vectors", vectors)
+    layer = layer_like(64, 64)
+
+    def convolution(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return torch.func.functional_call(layer, {"weight": weight}, x).float()
+
+    compare_with_torch(convolution, images_like(5, 64, 2, 2), layer.weight, 1, precision=0.02)
+    assert ways == taken
+
+
+@pytest.mark.parametrize("number", [8, 11, 64])
+@pytest.mark.parametrize("size", [(16, 16), (13, 15), (32, 32)])
+def test_filtering_in_several_threads(monkeypatch, number, size):
+    shares = []
+    monkeypatch.setattr(
+        winograd, "in_threads", lambda work, given: shares.append(len(given)) or in_threads(work, given)
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        weight = torch.randn(48, 32, 3, 3)
+        compare_with_torch(Winograd.apply, images_like(number, 32, *size), weight, 1, precision=3e-5)
+    finally:
+        torch.set_num_threads(before)
+    tiles = number * math.prod(winograd.tile_grid(*size))
+    assert shares == [2] * (2 * (tiles >= 128) + (tiles >= 512))  # of the output, of the two gradients
+
+
+def test_threads_have_the_mode_of_their_caller():
+    layer, images = layer_like(64, 64).eval(), images_like(16, 64, 16, 16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with torch.inference_mode():
+            alone = layer(images)
+        assert alone.is_inference()
+        torch.testing.assert_close(layer(images).detach(), alone.clone(), rtol=0, atol=0)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_only_the_gradients_that_are_needed(monkeypatch):
