@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from resnet_lightning.models.threads import in_threads
+from resnet_lightning.models.threads import have_cores, in_threads
 
 Result = TypeVar("Result")
 
@@ -128,10 +128,11 @@ def by_threads(
 ) -> list[Result]:
     """``work(images, others, images per turn)`` for the share of each thread, or on all threads at once.
 
-    The latter where a thread would get fewer than ``least`` tiles, or shares of unlike size.
+    The latter where a thread would get fewer than ``least`` tiles, shares of unlike size, or no core of its own.
     """
     threads, number, tiles = torch.get_num_threads(), len(images), math.prod(tile_grid(*images.shape[1:3]))
-    if threads == 1 or number < 4 * threads or number * tiles < least * threads:
+    worth = threads > 1 and number >= 4 * threads and number * tiles >= least * threads
+    if not (worth and have_cores(threads)):
         return [work(images, others, max(1, TILES * threads // tiles))]
     shares = list(zip(images.tensor_split(threads), others.tensor_split(threads), strict=True))
     return in_threads(lambda share: work(*share, max(1, TILES // tiles)), shares)
@@ -164,7 +165,7 @@ def weight_gradient(images: Tensor, grad: Tensor) -> Tensor:
         assert total is not None  # a batch is not empty
         return total
 
-    # a sum of each thread, as large as the weights: not for a few tiles
+    # a sum of each thread, four times as large as the weights: not for a few tiles
     sums = by_threads(products, images.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1), least=2 * TILES)
     total = reduce(Tensor.add_, sums)
     return sandwich(KERNEL.t().contiguous(), total.unflatten(0, (6, 6))).permute(2, 3, 0, 1)
