@@ -12,6 +12,7 @@ from resnet_lightning.config import logger_names, plain_settings
 from resnet_lightning.lock import hold_if_free
 from resnet_lightning.result import FINISHED, RunResult, Status
 from resnet_lightning.sweep.plan import JOB_LOG, Job
+from resnet_lightning.sweep.process import LOST
 from resnet_lightning.text import count, file_error
 
 CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
@@ -116,6 +117,8 @@ def verdict(exit_code: int | None, stopped: bool) -> tuple[Status, str]:
             return "crashed", f"ended by signal {-exit_code} ({name})"
         hint = ": perhaps the system ran out of memory" if -exit_code == signal.SIGKILL else ""
         return "killed", f"ended by signal {-exit_code} ({name}){hint}"
+    if exit_code == LOST:
+        return "killed", "ended without a result, as when the process that starts the jobs (fork server) is killed"
     return "failed", f"ended without a result (exit code {exit_code})"
 
 

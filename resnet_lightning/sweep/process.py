@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # Windows has no fork server
 
 START_METHOD = "spawn" if sys.platform in ("darwin", "win32") else "forkserver"
 RENDEZVOUS = ("MASTER_ADDR", "MASTER_PORT")  # of several processes; with the user's, jobs would meet each other's
+LOST = 255  # exit code of a job whose fork server has ended: nobody hears of its own end any more
 PRELOAD = ["resnet_lightning.cli", "resnet_lightning.run", "torchvision", "resnet_lightning.training.figures"]
 
 
@@ -108,6 +109,8 @@ class JobProcess:
         self.process.join()
         self._alive.close()
         end_group(self.process.pid)
+        if self.exit_code == LOST:
+            wait_for_end(self.process.pid)
 
 
 def end_group(leader: int | None) -> None:
@@ -115,6 +118,15 @@ def end_group(leader: int | None) -> None:
     if leader is not None:
         with suppress(ProcessLookupError, PermissionError):  # nobody is left; what macOS says of the dead
             os.killpg(leader, signal.SIGKILL)
+
+
+def wait_for_end(leader: int | None, seconds: float = 10.0) -> None:
+    """Of a process group that has been killed: until the system has removed it, it holds the lock of its run."""
+    deadline = time.monotonic() + seconds
+    with suppress(ProcessLookupError, PermissionError):
+        while leader is not None and time.monotonic() < deadline:
+            os.killpg(leader, 0)
+            time.sleep(0.05)
 
 
 def run_job(arguments: list[str], slot: Slot, log: str, alive: Connection, planned: str) -> None:

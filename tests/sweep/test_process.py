@@ -5,6 +5,7 @@ import os
 import platform
 import signal
 import subprocess
+import time
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -12,8 +13,10 @@ import pytest
 import torch
 
 from resnet_lightning import hardware
+from resnet_lightning.lock import hold
 from resnet_lightning.sweep import node, process
-from resnet_lightning.sweep.plan import Job
+from resnet_lightning.sweep.outcome import settle
+from resnet_lightning.sweep.plan import JOB_LOG, Job
 from resnet_lightning.sweep.slots import Slot
 from tests.sweep.conftest import gone
 
@@ -44,6 +47,29 @@ def test_processes_of_a_fallen_job_end_with_it(method, tmp_path, monkeypatch):
     job = process.JobProcess(process.process_context(), [], Slot("cpu", None, (), 1), tmp_path / "job.log")
     job.close()
     assert job.exit_code == 1 and gone(int((tmp_path / "job.log").read_text()))
+
+
+def hold_lock(arguments, slot, log, connection, planned) -> None:
+    """In place of ``run_job``: a job in the middle of its run."""
+    os.setsid()
+    with hold(Path(log).parent, "another"):
+        Path(log).write_text("runs")
+        signal.pause()
+
+
+def test_jobs_of_a_killed_fork_server_end_with_it(tmp_path, monkeypatch, settings):
+    monkeypatch.setattr(process, "run_job", hold_lock)
+    monkeypatch.setattr(process, "PRELOAD", [])
+    slot, job = Slot("cpu", None, (), 1), Job([], "", settings("logger=none"), "job", "running")
+    running = process.JobProcess(process.process_context(), [], slot, tmp_path / "job" / JOB_LOG)
+    while not (tmp_path / "job" / JOB_LOG).exists():
+        assert running.running
+        time.sleep(0.02)
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+    running.close()
+    result = settle(tmp_path, job, running.exit_code, timed_out=False, stopped=False)
+    assert result.status == "killed" and "fork server" in result.reason
+    assert gone(running.process.pid)
 
 
 def say_environment(*arguments) -> None:
