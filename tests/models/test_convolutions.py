@@ -141,13 +141,9 @@ def test_filtering_in_several_threads(monkeypatch, number, size):
     monkeypatch.setattr(
         winograd, "in_threads", lambda work, given: shares.append(len(given)) or in_threads(work, given)
     )
-    before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        weight = torch.randn(48, 32, 3, 3)
-        compare_with_torch(Winograd.apply, images_like(number, 32, *size), weight, 1, precision=3e-5)
-    finally:
-        torch.set_num_threads(before)
+    weight = torch.randn(48, 32, 3, 3)
+    compare_with_torch(Winograd.apply, images_like(number, 32, *size), weight, 1, precision=3e-5)
     tiles = number * math.prod(winograd.tile_grid(*size))
     assert shares == [2] * (2 * (tiles >= 128) + (tiles >= 512))  # of the output, of the two gradients
 
@@ -155,19 +151,15 @@ def test_filtering_in_several_threads(monkeypatch, number, size):
 def test_threads_have_the_mode_of_their_caller(monkeypatch):
     layer, images, shares = layer_like(64, 64).eval(), images_like(16, 64, 16, 16), []
     monkeypatch.setattr(winograd, "in_threads", lambda work, given: shares.append(1) or in_threads(work, given))
-    before = torch.get_num_threads()
     torch.set_num_threads(2)
-    try:
-        with torch.inference_mode():
-            alone = layer(images)
-        assert alone.is_inference()
-        torch.testing.assert_close(layer(images).detach(), alone.clone(), rtol=0, atol=0)
-        assert shares == [1, 1]
-        monkeypatch.setattr(winograd, "have_cores", lambda threads: False)
-        layer(images)
-        assert shares == [1, 1]
-    finally:
-        torch.set_num_threads(before)
+    with torch.inference_mode():
+        alone = layer(images)
+    assert alone.is_inference()
+    torch.testing.assert_close(layer(images).detach(), alone.clone(), rtol=0, atol=0)
+    assert shares == [1, 1]
+    monkeypatch.setattr(winograd, "have_cores", lambda threads: False)
+    layer(images)
+    assert shares == [1, 1]
 
 
 def test_only_the_gradients_that_are_needed(monkeypatch):

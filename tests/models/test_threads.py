@@ -3,7 +3,6 @@
 import multiprocessing
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,11 +11,8 @@ from resnet_lightning.models.threads import in_threads
 
 
 @pytest.fixture(autouse=True)
-def this_many_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def this_many_threads(two_threads) -> None:
+    torch.set_num_threads(2)  # also where OMP_NUM_THREADS says otherwise
 
 
 def test_each_share_has_a_thread_that_does_not_divide_it():
