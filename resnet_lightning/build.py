@@ -14,6 +14,7 @@ from resnet_lightning.models.resnet import ResNet
 from resnet_lightning.result import RunResult
 from resnet_lightning.training.checkpoint import SealedCheckpointIO
 from resnet_lightning.training.classifier import ImageClassifier
+from resnet_lightning.training.hooks import Untimed
 from resnet_lightning.training.loggers import Loggers, open_loggers
 
 
@@ -73,6 +74,7 @@ def build_trainer(config: Config, folder: Path, precision: str, callbacks: list[
         default_root_dir=folder,
         logger=False,
         callbacks=callbacks,
+        profiler=Untimed(),
         plugins=[SealedCheckpointIO(), LightningEnvironment()],  # else a SLURM job counts SLURM's processes
         enable_checkpointing=True,
         enable_progress_bar=False,

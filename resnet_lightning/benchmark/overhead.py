@@ -28,6 +28,7 @@ from resnet_lightning.training.optimizers import build_optimizer, build_schedule
 
 TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]
 TINIEST = [*TINY, "model.depths=[1]", "model.widths=[4]", "batch=4"]  # a shorter step scatters less
+TURNS, SHORTER = 30, 40  # of a step, for each turn of another section: as many, and so much shorter
 BARE, ALONE, OURS = "bare loop", "an empty LightningModule", "our Trainer set-up"
 
 
@@ -107,9 +108,9 @@ def lightning_alone(training: OurTraining) -> Callable[[int], float]:
 
 
 def measure_step(machine: list[str], effort: Effort, missing: list[str]) -> list[Row]:
-    """Six short turns for each long one of other sections: what is sought is smaller than the noise of a turn."""
+    """Many short turns for each long one of other sections: what is sought is smaller than the noise of a turn."""
     training = OurTraining([*TINIEST, *machine])
-    steps = training.steps_in(effort.seconds / 6)
+    steps = training.steps_in(effort.seconds / SHORTER)
     bare, alone = bare_loop(training), lightning_alone(training)
     ways = {
         BARE: lambda: 1000 * bare(steps),
@@ -117,7 +118,7 @@ def measure_step(machine: list[str], effort: Effort, missing: list[str]) -> list
         OURS: lambda: 1000 * training.step_seconds(steps),
     }
     group = f"a step of a tiny network on one thread, {steps} steps"
-    figures = interleave(group, ways, 6 * effort.rounds, missing)
+    figures = interleave(group, ways, TURNS * effort.rounds, missing)
     for way in (ALONE, OURS):
         if BARE in figures and way in figures:
             differences = [more - base for base, more in zip(figures[BARE], figures[way], strict=True)]

@@ -17,6 +17,7 @@ from resnet_lightning.hardware import memory_format
 from resnet_lightning.presets import check_limit, preset
 from resnet_lightning.randomness import stream_seed
 from resnet_lightning.training.averaging import Following, follower_of
+from resnet_lightning.training.hooks import QuickHooks, described
 from resnet_lightning.training.metrics import Tally
 from resnet_lightning.training.optimizers import build_optimizer, build_scheduler, check_options, check_schedule
 
@@ -33,7 +34,7 @@ def best_row(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return max(finite, key=lambda row: float(row["val"]["accuracy"]), default=None)
 
 
-class ImageClassifier(LightningModule):
+class ImageClassifier(QuickHooks, LightningModule):
     """Trains a network by cross-entropy.
 
     Args:
@@ -137,6 +138,7 @@ class ImageClassifier(LightningModule):
         self.epoch_lr = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         self.epoch_closed = False
 
+    @described
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels = batch[:2]  # any pair will do, so that other people's loaders fit
         logits = self(images)
