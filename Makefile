@@ -11,7 +11,7 @@ PARALLEL = -n 2 --dist loadfile  # most tests wait for processes that they start
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: install  ## four runs on real MNIST and their comparison: 1.5 min of training on 2 cores with AMX, 5 without
+demo: install  ## four runs on real MNIST and their comparison: 2 min on 2 cores that compute in bf16, else 5
 	$(RUN) resnet_lightning --multirun name=demo model=resnet10 model.widths=[16,32,64] scheduler=onecycle epochs=3 data.train_limit=20000 \
 		lr=0.2,0.02 batch=64,128
 	@echo "Look at multirun/demo/comparison.html; curves of every run: $(VENV)/bin/tensorboard --logdir multirun/demo"
