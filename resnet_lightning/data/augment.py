@@ -28,6 +28,7 @@ ERASING_AREA, ERASING_RATIO = (0.02, 0.33), (0.3, 3.3)  # share of the image, he
 CROSS = ((0.0, -1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 1.0, 0.0))  # of (1, 1, 1), the grey axis, as a matrix
 ATTEMPTS = 10  # boxes drawn for an image until one fits into it
 BOX_DRAWS = 2 * ATTEMPTS + 2
+COLOURS = {"brightness", "contrast", "saturation", "hue", "grayscale"}
 
 
 @cache
@@ -87,10 +88,11 @@ class Augment:
             pixels = resample(images.float(), window, turn, rotated="rotation" in chosen, padded=padded)
         else:
             pixels = self.move(images, chosen).float()
-        pixels = self.colour(pixels, chosen)
+        changed = bool(chosen.keys() & COLOURS)
+        pixels = self.change_colours(pixels, chosen) if changed else self.normalise(pixels)
         if "erasing" in chosen:
-            pixels = self.erase(pixels, chosen["erasing"])
-        return pixels.contiguous(memory_format=memory_format(pixels.device))
+            pixels = self.erase(pixels, chosen["erasing"])  # to 0, which no limit changes
+        return self.limited(pixels) if changed else pixels.contiguous(memory_format=memory_format(pixels.device))
 
     def choose(self, draws: Tensor) -> dict[str, Tensor]:
         """From draws (N, D) the numbers (N, k) of every toggle that is on: angles in radians, factors, and in [0, 1)
@@ -100,7 +102,7 @@ class Augment:
 
     def plain(self, images: Tensor) -> Tensor:
         """Only scale and normalise, for validation and test: (N, C, H, W) uint8 -> float32, channels last."""
-        return self.colour(images.float(), {}).contiguous(memory_format=memory_format(images.device))
+        return self.normalise(images.float()).contiguous(memory_format=memory_format(images.device))
 
     def move(self, images: Tensor, chosen: dict[str, Tensor]) -> Tensor:
         """Crop and mirror (N, C, H, W) images; between whole pixels nothing has to be resampled."""
@@ -147,17 +149,27 @@ class Augment:
             turn = torch.where(self.mirrored(chosen)[:, None, None], mirror * turn, turn)
         return window, turn
 
-    def colour(self, pixels: Tensor, chosen: dict[str, Tensor]) -> Tensor:
-        """Apply all colour toggles and the normalisation to (N, C, H, W) pixels between 0 and 255."""
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(N, C, H, W) pixels between 0 and 255, scaled to 0..1, minus ``mean`` and divided by ``std``."""
         mean, std = constant(self.mean, pixels.device), constant(self.std, pixels.device)
-        if not chosen.keys() & {"brightness", "contrast", "saturation", "hue", "grayscale"}:
-            return (pixels * (1 / (255 * std))[:, None, None]).sub_((mean / std)[:, None, None])
+        return (pixels * (1 / (255 * std))[:, None, None]).sub_((mean / std)[:, None, None])
+
+    def change_colours(self, pixels: Tensor, chosen: dict[str, Tensor]) -> Tensor:
+        """The same after all colour toggles; what has become darker than black or brighter than white stays so."""
+        mean, std = constant(self.mean, pixels.device), constant(self.std, pixels.device)
         matrix, offset = self.colour_matrix(pixels.mean(dim=(2, 3)) / 255, chosen)
         matrix, offset = matrix / (255 * std[:, None]), (offset - mean) / std
-        out = torch.baddbmm(offset[:, :, None], matrix, pixels.flatten(2)).view_as(pixels)
-        # not clamp: with bounds for each channel it takes four times as long on a CPU
-        torch.maximum(out, (-mean / std)[:, None, None], out=out)
-        return torch.minimum(out, ((1 - mean) / std)[:, None, None], out=out)
+        return torch.baddbmm(offset[:, :, None], matrix, pixels.flatten(2)).view_as(pixels)
+
+    def limited(self, pixels: Tensor) -> Tensor:
+        """Cut normalised (N, C, H, W) pixels to those of black and white; channels last (but on Apple's GPUs).
+
+        Each channel goes to its place in memory at once: another pass for it would take longer than the cut itself.
+        """
+        out = torch.empty_like(pixels, memory_format=memory_format(pixels.device))
+        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
+            torch.clamp(pixels[:, channel], -mean / std, (1 - mean) / std, out=out[:, channel])
+        return out
 
     def colour_matrix(self, average: Tensor, chosen: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Matrix (N, C, C) and offset (N, 1) of all colour toggles on pixels 0..1; ``average`` is (N, C), per image.
