@@ -166,9 +166,12 @@ class Augment:
 
         Each channel goes to its place in memory at once: another pass for it would take longer than the cut itself.
         """
-        out = torch.empty_like(pixels, memory_format=memory_format(pixels.device))
-        for channel, (mean, std) in enumerate(zip(self.mean, self.std, strict=True)):
-            torch.clamp(pixels[:, channel], -mean / std, (1 - mean) / std, out=out[:, channel])
+        limits = [(-mean / std, (1 - mean) / std) for mean, std in zip(self.mean, self.std, strict=True)]
+        if memory_format(pixels.device) == torch.contiguous_format:  # and not into gaps, see pytorch #97858
+            return torch.stack([pixels[:, channel].clamp(*limit) for channel, limit in enumerate(limits)], dim=1)
+        out = torch.empty_like(pixels, memory_format=torch.channels_last)
+        for channel, limit in enumerate(limits):
+            torch.clamp(pixels[:, channel], *limit, out=out[:, channel])
         return out
 
     def colour_matrix(self, average: Tensor, chosen: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

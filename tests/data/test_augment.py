@@ -136,10 +136,13 @@ def test_color_jitter(augment, images, toggle, function):
     assert worst(jitter(images, draws), each(function, unit(images), strengths)) < 2e-4
 
 
-def test_color_jitter_is_cut_to_the_range_of_pixels(augment):
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])  # the latter on Apple's GPUs
+def test_color_jitter_is_cut_to_the_range_of_pixels(augment, monkeypatch, layout):
+    monkeypatch.setattr("resnet_lightning.data.augment.memory_format", lambda device: layout)
     jitter = augment("color_jitter.brightness=1", "normalize=true")
     white = torch.full((64, 3, 8, 8), 255, dtype=torch.uint8)
     out = jitter(white, draws_for(jitter, 64))
+    assert out.is_contiguous(memory_format=layout)
     brightest = ((1 - torch.tensor(MEAN)) / torch.tensor(STD))[:, None, None].expand(3, 8, 8)
     assert worst(out.amax(dim=0), brightest) < EXACT
 
@@ -184,6 +187,12 @@ def test_random_erasing(augment, images):
         tv.normalize(unit(images), MEAN, STD), draws[:, 0], boxes,
     )  # fmt: skip
     assert worst(erasing(images, draws), expected) < EXACT
+
+
+def test_what_is_erased_stays_so_beside_colours(augment, images):
+    both = augment("random_erasing=1", "color_jitter.brightness=0.2", "normalize=true")
+    out = both(images, draws_for(both))
+    assert ((out == 0).all(dim=1).sum(dim=(1, 2)) >= 0.02 * SIZE * SIZE / 2).all()
 
 
 def test_all_toggles_composed(augment, images):
