@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -55,6 +56,14 @@ def as_before() -> Iterator[None]:
 def two_threads() -> None:
     torch.manual_seed(0)  # what a test draws does not depend on those before it
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", min(2, os.cpu_count() or 1))))
+
+
+@pytest.fixture
+def hangup_heard() -> Iterator[None]:
+    """What a test starts hears SIGHUP, even where the tests themselves run under ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(scope="session")

@@ -256,6 +256,7 @@ def in_second_epoch(place: Path, data_root: Path, *more: str) -> subprocess.Pope
     return process
 
 
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize(
     ("signum", "code"),
     [

@@ -112,6 +112,7 @@ def test_two_devices_are_both_busy_and_never_shared(sweep):
     assert by_device["3"][0] == 0.1 and len(by_device["3"]) < len(by_device["5"])  # the long job kept its device
 
 
+@pytest.mark.usefixtures("hangup_heard")
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow)]
 )
