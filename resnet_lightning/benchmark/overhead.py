@@ -28,7 +28,7 @@ from resnet_lightning.training.optimizers import build_optimizer, build_schedule
 
 TINY = ["model=resnet10", "model.widths=[4,4,4]", "data=mnist", "batch=16", "data.image_size=8"]
 TINIEST = [*TINY, "model.depths=[1]", "model.widths=[4]", "batch=4"]  # a shorter step scatters less
-TURNS, SHORTER = 30, 40  # of a step, for each turn of another section: as many, and so much shorter
+TURNS, SHORTER = 30, 40  # so many turns of a step in a round, each so much shorter than one of training
 BARE, ALONE, OURS = "bare loop", "an empty LightningModule", "our Trainer set-up"
 
 

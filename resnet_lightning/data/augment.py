@@ -155,7 +155,7 @@ class Augment:
         return (pixels * (1 / (255 * std))[:, None, None]).sub_((mean / std)[:, None, None])
 
     def change_colours(self, pixels: Tensor, chosen: dict[str, Tensor]) -> Tensor:
-        """The same after all colour toggles; what has become darker than black or brighter than white stays so."""
+        """Normalised (N, C, H, W) pixels after all colour toggles, not yet ``limited``, of those between 0 and 255."""
         mean, std = constant(self.mean, pixels.device), constant(self.std, pixels.device)
         matrix, offset = self.colour_matrix(pixels.mean(dim=(2, 3)) / 255, chosen)
         matrix, offset = matrix / (255 * std[:, None]), (offset - mean) / std
@@ -167,7 +167,7 @@ class Augment:
         Each channel goes to its place in memory at once: another pass for it would take longer than the cut itself.
         """
         limits = [(-mean / std, (1 - mean) / std) for mean, std in zip(self.mean, self.std, strict=True)]
-        if memory_format(pixels.device) == torch.contiguous_format:  # and not into gaps, see pytorch #97858
+        if memory_format(pixels.device) == torch.contiguous_format:  # where gaps can be filled wrongly (pytorch #97858)
             return torch.stack([pixels[:, channel].clamp(*limit) for channel, limit in enumerate(limits)], dim=1)
         out = torch.empty_like(pixels, memory_format=torch.channels_last)
         for channel, limit in enumerate(limits):
